@@ -1,0 +1,3 @@
+module github.com/chartroom/chartroom/bench
+
+go 1.26

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import "time"
+
+// Limits bounds what a document and a session may cost. All of them are
+// deterministic: a replay meets the same limit at the same place. A zero field
+// means the default of [DefaultLimits], a negative one no limit. Wall time is
+// not among them: it belongs to the environment.
+type Limits struct {
+	// DocumentBytes is the size of a document. Default 1 MiB.
+	DocumentBytes int
+	// Depth is the nesting of elements. Default 128.
+	Depth int
+	// Elements is the number of elements in a document. Default 50,000.
+	Elements int
+
+	// Microsteps is the number of microsteps in one call, that is, how long a
+	// chart may keep itself busy without an event from outside. A session that
+	// exceeds it is ended with [Done.Fault]. Default 10,000.
+	Microsteps int
+	// DataBytes is the size of the datamodel in canonical form at the end of
+	// a step. A location that goes beyond it raises error.execution and
+	// becomes undefined. Default 1 MiB.
+	DataBytes int
+	// Pending is the number of delayed sends. A <send> beyond it raises
+	// error.execution. Default 10,000.
+	Pending int
+	// Queue is the number of events waiting inside a session. A session that
+	// exceeds it is ended with [Done.Fault]. Default 100,000.
+	Queue int
+	// Effects is the number of effects of one call. A session that exceeds it
+	// is ended with [Done.Fault]. Default 100,000.
+	Effects int
+	// Iterations is the number of <foreach> iterations in one call. Beyond it
+	// error.execution is raised. Default 1,000,000.
+	Iterations int
+	// ScriptDepth is the depth of calls in ECMAScript. Default 512.
+	ScriptDepth int
+}
+
+// DefaultLimits returns the limits that stand for zero fields.
+func DefaultLimits() Limits {
+	return Limits{
+		DocumentBytes: 1 << 20,
+		Depth:         128,
+		Elements:      50_000,
+		Microsteps:    10_000,
+		DataBytes:     1 << 20,
+		Pending:       10_000,
+		Queue:         100_000,
+		Effects:       100_000,
+		Iterations:    1_000_000,
+		ScriptDepth:   512,
+	}
+}
+
+const unlimited = int(^uint(0) >> 1)
+
+// resolved replaces zero fields by defaults and negative ones by the largest
+// number, so that the code compares and never asks.
+func (l Limits) resolved() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ v, d *int }{
+		{&l.DocumentBytes, &d.DocumentBytes}, {&l.Depth, &d.Depth}, {&l.Elements, &d.Elements},
+		{&l.Microsteps, &d.Microsteps}, {&l.DataBytes, &d.DataBytes}, {&l.Pending, &d.Pending},
+		{&l.Queue, &d.Queue}, {&l.Effects, &d.Effects}, {&l.Iterations, &d.Iterations},
+		{&l.ScriptDepth, &d.ScriptDepth},
+	} {
+		switch {
+		case *f.v == 0:
+			*f.v = *f.d
+		case *f.v < 0:
+			*f.v = unlimited
+		}
+	}
+	return l
+}
+
+// Options says how a document is compiled. The zero value is usable: any type
+// of <send> and <invoke> is passed on, nothing is fetched.
+type Options struct {
+	// Limits bounds sessions of the chart.
+	Limits Limits
+	// Load fetches what `src` of <script> and <data> names, while compiling
+	// and never later. nil refuses everything: a <script src> is then a
+	// *SyntaxError, a <data src> raises error.execution when the session starts.
+	Load func(uri string) ([]byte, error)
+	// SendTypes lists the types of <send>, beside the SCXML processor, that
+	// the runtime can perform; others raise error.execution (SCXML 6.2.3).
+	// nil allows any.
+	SendTypes []string
+	// SendTargets lists prefixes of targets of the SCXML processor that the
+	// runtime can route, beside "#_internal", "#_parent", "#_INVOKEID" and the
+	// session itself. A target "#_scxml_ID" that is not listed raises
+	// error.communication, any other error.execution (SCXML C.1). Use
+	// []string{"#_scxml_"} to route between sessions.
+	SendTargets []string
+	// InvokeTypes lists the types of <invoke>, beside SCXML, that the runtime
+	// can perform; others raise error.execution. nil allows any.
+	InvokeTypes []string
+	// Datamodel is used by documents without a datamodel attribute:
+	// "ecmascript" (the default) or "null".
+	Datamodel string
+}
+
+// Delay formats are those of CSS2 times (SCXML 6.2.4): "1.5s", "200ms".
+const maxDelay = time.Duration(1<<63 - 1)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+# Every target is one line; what needs more is a script in scripts/ or a Go
+# program in tools/. `make help` prints the comments behind the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export ONCE REPORT FAULT
+export CHARTROOM_REQUIRE ?= engine,redis,browser,compose
+STAGES := GOWORK=off go run -C tools ./cmd/stages
+
+.PHONY: help build demo test bootstrap unit lint generate verify-generated race browser e2e faults conformance bench images compose-up compose-down clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build every binary into bin/ (and the dashboard that one of them carries)
+	@scripts/build
+
+demo: ## See a container die and come back with its state (ONCE=1, REPORT=file, FAULT=drop|twice|stale)
+	@scripts/demo
+
+test: ## Run everything that can fail: lint, drift, unit, race, browser, e2e, compose, fault demos
+	@$(STAGES)
+
+bootstrap: ## Install what the tests need (Debian, as root; elsewhere print the command)
+	@scripts/bootstrap test
+
+unit: ## Run the unit and scenario tests of every module
+	@$(STAGES) -only unit
+
+lint: ## Run gofmt, vet, staticcheck, licence headers and buf lint
+	@$(STAGES) -only lint
+
+generate: ## Regenerate everything under a path with gen in it
+	@scripts/generate
+
+verify-generated: ## Fail when the committed generated code is not what generate makes
+	@scripts/generate --verify
+
+race: ## Run the packages with goroutines under the race detector
+	@$(STAGES) -only race
+
+browser: ## Run the dashboard's tests in Chromium against the real gateway
+	@$(STAGES) -only bootstrap,build,browser
+
+e2e: ## Run the tests against the real engine and a real Redis, with real kills
+	@$(STAGES) -only bootstrap,build,e2e
+
+faults: ## Run the three demos with a fault built in: each must be found out
+	@$(STAGES) -only bootstrap,build,faults
+
+conformance: ## Run the SCXML conformance suites named by CHARTROOM_CONFORMANCE
+	@$(STAGES) -only conformance
+
+bench: build ## Measure against the yardsticks, run in the same minute
+	@scripts/bench
+
+images: build ## Build the container images from bin/ (and a Redis where none can be pulled)
+	@scripts/images
+
+compose-up: images ## Bring up deploy/compose.yaml
+	@scripts/compose -f deploy/compose.yaml up --detach --wait
+
+compose-down: ## Take deploy/compose.yaml down again, with its volumes
+	@scripts/compose -f deploy/compose.yaml down --volumes
+
+clean: ## Remove bin/ and build/
+	@rm -rf bin build

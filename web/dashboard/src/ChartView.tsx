@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useEffect, useState } from "react";
+import { drawing } from "./api";
+import { words } from "./format";
+import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
+
+const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
+
+/** geometry is asked for once for each digest: a chart never changes under its digest. */
+function geometry(chart: string, digest: string): Promise<GetDrawingResponseJson> {
+  const known = drawings.get(digest);
+  if (known) return known;
+  const asked = drawing(chart, digest);
+  drawings.set(digest, asked);
+  asked.catch(() => drawings.delete(digest));
+  return asked;
+}
+
+/** ChartView draws what the server laid out, with the active states lit. */
+export function ChartView({ chart, digest, active }: { chart: string; digest: string; active: readonly string[] }) {
+  const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    let current = true;
+    setProblem("");
+    geometry(chart, digest).then(
+      (d) => current && setDrawn(d),
+      (error: unknown) => current && setProblem(String(error)),
+    );
+    return () => {
+      current = false;
+    };
+  }, [chart, digest]);
+  if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
+  if (!drawn) return <p className="empty">Drawing the chart…</p>;
+  const lit = new Set(active);
+  const text = `Active states: ${active.map(words).join(", ") || "none"}`;
+  const box = `-4 -4 ${Number(drawn.width ?? 0) + 8} ${Number(drawn.height ?? 0) + 8}`;
+  return (
+    <figure className="chart">
+      <svg viewBox={box} role="img" aria-label={`Chart ${chart}. ${text}`}>
+        <defs>
+          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+            <path d="M0 0 L8 4 L0 8 z" />
+          </marker>
+        </defs>
+        {(drawn.nodes ?? []).map((node) => (
+          <Node key={node.id} node={node} active={lit.has(node.id ?? "")} />
+        ))}
+        {(drawn.edges ?? []).map((edge, index) => (
+          <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
+        ))}
+      </svg>
+      <figcaption>{text}</figcaption>
+    </figure>
+  );
+}
+
+const ADMIT: Readonly<Record<string, string>> = { forward: "→", queue: "⧗", fail: "⊘" };
+
+function Node({ node, active }: { node: DrawingNodeJson; active: boolean }) {
+  const { id = "", kind = "state", x = 0, y = 0, width = 0, height = 0, admit } = node;
+  if (kind === "initial") return <circle className="start" cx={Number(x) + Number(width) / 2} cy={Number(y) + Number(height) / 2} r={Number(width) / 2} />;
+  return (
+    <g className={`node ${kind}${active ? " active" : ""}`} data-state={id} data-active={active}>
+      <rect x={x} y={y} width={width} height={height} rx={8} />
+      <text x={Number(x) + 8} y={Number(y) + 16}>
+        {kind === "history" ? "H" : words(id)}
+        {admit && ADMIT[admit] && (
+          <tspan className="admit">
+            {" "}
+            {ADMIT[admit]}
+            <title>application events: {admit}</title>
+          </tspan>
+        )}
+      </text>
+    </g>
+  );
+}
+
+function Edge({ edge, ready }: { edge: DrawingEdgeJson; ready: boolean }) {
+  const points = (edge.points ?? []).map((p) => `${p.x ?? 0},${p.y ?? 0}`).join(" ");
+  return (
+    <g className={ready ? "edge ready" : "edge"}>
+      <polyline points={points} markerEnd="url(#arrow)" />
+      {edge.label && (
+        <text x={edge.labelX ?? 0} y={Number(edge.labelY ?? 0) + 9}>
+          {edge.label}
+        </text>
+      )}
+    </g>
+  );
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useMemo, useRef, useState } from "react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { clock, pretty, severity, SIGN, words } from "./format";
+import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+
+const ROW_HEIGHT = 30;
+
+interface Props {
+  log: readonly LogEntryJson[];
+  selected: LogEntryJson | undefined;
+  select: (entry: LogEntryJson | undefined) => void;
+  older: (() => void) | undefined;
+}
+
+/** EventLog lists what happened, newest first; a click shows the chart as it was then. */
+export function EventLog({ log, selected, select, older }: Props) {
+  const [problemsOnly, setProblemsOnly] = useState(false);
+  const scroll = useRef<HTMLDivElement>(null);
+  const rows = useMemo(() => log.filter((entry) => !problemsOnly || severity(entry).word !== "").reverse(), [log, problemsOnly]);
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 20 });
+  const nextProblem = () => {
+    const from = selected ? rows.findIndex((e) => e.sequence === selected.sequence) + 1 : 0;
+    const found = rows.findIndex((entry, index) => index >= from && severity(entry).word === "error");
+    if (found < 0) return;
+    select(rows[found]);
+    virtual.scrollToIndex(found, { align: "center" });
+  };
+  return (
+    <section className="log" aria-label="Event log">
+      <div className="bar">
+        <h2>Event log</h2>
+        <label>
+          <input type="checkbox" checked={problemsOnly} onChange={(event) => setProblemsOnly(event.target.checked)} /> only warnings and errors
+        </label>
+        <button type="button" onClick={nextProblem}>
+          Next error
+        </button>
+        {older && (
+          <button type="button" onClick={older}>
+            Older
+          </button>
+        )}
+      </div>
+      <div className="scroll" ref={scroll} tabIndex={0} role="list" aria-label="Entries, newest first">
+        <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
+          {virtual.getVirtualItems().map((item) => {
+            const entry = rows[item.index];
+            if (!entry) return null;
+            const { grade, word } = severity(entry);
+            const chosen = selected?.sequence === entry.sequence;
+            return (
+              <div role="listitem" key={entry.sequence} className="slot" style={{ transform: `translateY(${item.start}px)`, height: ROW_HEIGHT }}>
+                <button type="button" className={`entry ${word}`} aria-pressed={chosen} onClick={() => select(chosen ? undefined : entry)}>
+                  <span className="sequence">#{entry.sequence}</span>
+                  <time>{clock(entry.time)}</time>
+                  <span className={`sign ${grade}`}>
+                    {word && (
+                      <>
+                        <span aria-hidden="true">{SIGN[grade]}</span> {word}
+                      </>
+                    )}
+                  </span>
+                  <b>
+                    {entry.event}
+                    {entry.inferred && <i title="The agent did not see this event; it concluded it from inspect."> inferred</i>}
+                  </b>
+                  <span className="summary">{entry.summary}</span>
+                </button>
+              </div>
+            );
+          })}
+        </div>
+        {rows.length === 0 && <p className="empty">{problemsOnly ? "No warnings or errors." : "Nothing has happened yet."}</p>}
+      </div>
+    </section>
+  );
+}
+
+/** Moment shows one entry whole: what came, what the chart did, what it asked for. */
+export function Moment({ entry, live }: { entry: LogEntryJson; live: () => void }) {
+  return (
+    <section className="card moment" aria-label={`Entry ${entry.sequence}`}>
+      <div className="bar">
+        <h2>
+          #{entry.sequence} · {entry.event}
+        </h2>
+        <button type="button" onClick={live}>
+          Back to now
+        </button>
+      </div>
+      <p>
+        {entry.summary} <small>{clock(entry.time)}, from {entry.origin}</small>
+      </p>
+      <ol>
+        {(entry.microsteps ?? []).map((step, index) => (
+          <li key={index}>
+            {(step.transitions ?? []).join("; ") || step.event || "no transition"}
+            {(step.messages ?? []).map((message, k) => (
+              <div key={k} className="message">
+                {message}
+              </div>
+            ))}
+          </li>
+        ))}
+      </ol>
+      {(entry.effects ?? []).length > 0 && (
+        <p>
+          Asked for:{" "}
+          {(entry.effects ?? []).map((effect, index) => (
+            <code key={index} title={effect.dataJson}>
+              {words(effect.kind ?? "")} {effect.name}{" "}
+            </code>
+          ))}
+        </p>
+      )}
+      {entry.dataJson && <pre>{pretty(entry.dataJson)}</pre>}
+    </section>
+  );
+}

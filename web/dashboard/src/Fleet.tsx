@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef } from "react";
+import { ago, grade, SIGN, words } from "./format";
+import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { Intents } from "./Intents";
+import { stream, useFleet } from "./stream";
+import { useNow } from "./useNow";
+
+const ROW_HEIGHT = 52;
+/** The first key of the histogram: not a state, but what overrides all of them. */
+const UNKNOWN = "unknown";
+
+/** FleetPage shows every instance; the counts of states above it are the filter. */
+export function FleetPage() {
+  const { instances, synced } = useFleet();
+  const { state, q } = useSearch({ from: "/" });
+  const navigate = useNavigate({ from: "/" });
+  useEffect(() => stream.watch({}), []);
+
+  const counts = useMemo(() => histogram(instances.values()), [instances]);
+  const rows = useMemo(() => select(instances.values(), state, q), [instances, state, q]);
+
+  return (
+    <>
+      <div className="bar">
+        <div className="chips" role="group" aria-label="Filter by state">
+          {counts.map(([name, count, sample]) => (
+            <button
+              key={name}
+              type="button"
+              className={`chip ${grade(sample)}`}
+              aria-pressed={state === name}
+              onClick={() => void navigate({ search: { q, state: state === name ? undefined : name } })}
+            >
+              <span aria-hidden="true">{SIGN[grade(sample)]}</span> {words(name)} <b>{count}</b>
+            </button>
+          ))}
+        </div>
+        <input
+          type="search"
+          aria-label="Search instances"
+          placeholder="Search name, host, image"
+          value={q ?? ""}
+          onChange={(event) => void navigate({ search: { state, q: event.target.value || undefined }, replace: true })}
+        />
+      </div>
+      {instances.size === 0 ? <Empty synced={synced} /> : <Table rows={rows} />}
+    </>
+  );
+}
+
+function Empty({ synced }: { synced: boolean }) {
+  if (!synced) return <p className="empty">Reading the fleet…</p>;
+  return (
+    <div className="empty">
+      <p>No container has been seen yet.</p>
+      <p>
+        Start one with the label <code>chartroom.enable=true</code>, or try <code>chartroom run IMAGE</code>. Then run <code>chartroom doctor</code> if
+        it does not appear here.
+      </p>
+    </div>
+  );
+}
+
+function Table({ rows }: { rows: InstanceJson[] }) {
+  const scroll = useRef<HTMLDivElement>(null);
+  const now = useNow();
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 12 });
+  return (
+    <div className="table" role="table" aria-label="Instances" aria-rowcount={rows.length + 1}>
+      <div role="row" className="row head" aria-rowindex={1}>
+        {["State", "Instance", "Why", "Queue", "Changed", "Intents"].map((title) => (
+          <span role="columnheader" key={title}>
+            {title}
+          </span>
+        ))}
+      </div>
+      <div className="scroll" ref={scroll} role="rowgroup" tabIndex={0} aria-label="Instances, scrollable">
+        <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
+          {virtual.getVirtualItems().map((item) => {
+            const instance = rows[item.index];
+            return instance && <Row key={instance.instanceId} instance={instance} now={now} index={item.index} top={item.start} />;
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function Row({ instance, now, index, top }: { instance: InstanceJson; now: number; index: number; top: number }) {
+  const id = instance.instanceId ?? "";
+  return (
+    <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height: ROW_HEIGHT }}>
+      <span role="cell">
+        <StatePill instance={instance} now={now} />
+      </span>
+      <span role="cell" className="name">
+        <Link to="/instances/$id" params={{ id }}>
+          {instance.name}
+        </Link>
+        <small>
+          {instance.hostId ? `on ${instance.hostId}` : "free"} · {instance.target?.image ?? instance.chartName}
+          {instance.target && !instance.managed && " · observed only"}
+        </small>
+      </span>
+      <span role="cell" className="why" title={instance.why}>
+        {instance.why}
+        {(instance.findings?.length ?? 0) > 0 && <small className="warning">! {instance.findings?.[0]?.message}</small>}
+      </span>
+      <span role="cell">{instance.target ? (instance.queue?.waiting ?? 0) : ""}</span>
+      <span role="cell">{ago(instance.updateTime, now)}</span>
+      <span role="cell">
+        <Intents instance={instance} small />
+      </span>
+    </div>
+  );
+}
+
+/** StatePill says the state by sign, colour and word; a silent host is grey and says since when. */
+export function StatePill({ instance, now }: { instance: InstanceJson; now: number }) {
+  const g = grade(instance);
+  return (
+    <span className={`pill ${g}`}>
+      <span aria-hidden="true">{SIGN[g]}</span> {words(instance.state ?? "")}
+      {g === "unknown" && <em>last seen {ago(instance.lastSeenTime, now)}</em>}
+    </span>
+  );
+}
+
+function key(instance: InstanceJson): string {
+  return instance.unknown ? UNKNOWN : (instance.state ?? "");
+}
+
+function histogram(instances: Iterable<InstanceJson>): [string, number, InstanceJson][] {
+  const counts = new Map<string, [number, InstanceJson]>();
+  for (const instance of instances) {
+    const entry = counts.get(key(instance));
+    if (entry) entry[0]++;
+    else counts.set(key(instance), [1, instance]);
+  }
+  return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => b[1] - a[1]);
+}
+
+function select(instances: Iterable<InstanceJson>, state: string | undefined, q: string | undefined): InstanceJson[] {
+  const wanted = q?.toLowerCase();
+  return [...instances]
+    .filter((i) => (!state || key(i) === state) && (!wanted || `${i.instanceId} ${i.target?.image ?? ""}`.toLowerCase().includes(wanted)))
+    .sort((a, b) => Number(b.managed ?? false) - Number(a.managed ?? false) || (a.instanceId ?? "").localeCompare(b.instanceId ?? ""));
+}

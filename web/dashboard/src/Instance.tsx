@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useParams } from "@tanstack/react-router";
+import { type FormEvent, useEffect, useState } from "react";
+import { log as readLog, send } from "./api";
+import { ChartView } from "./ChartView";
+import { EventLog, Moment } from "./EventLog";
+import { StatePill } from "./Fleet";
+import { clock, pretty } from "./format";
+import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { explain, Intents } from "./Intents";
+import { Output } from "./Output";
+import { Snapshots } from "./Snapshots";
+import { stream, useFleet } from "./stream";
+import { useNow } from "./useNow";
+
+/** InstancePage is one instance: why it is as it is, its chart, its log, and only the buttons that make sense. */
+export function InstancePage() {
+  const { id } = useParams({ from: "/instances/$id" });
+  const { instances, log, synced } = useFleet();
+  const [older, setOlder] = useState<LogEntryJson[]>([]);
+  const [selected, setSelected] = useState<LogEntryJson>();
+  const now = useNow();
+  useEffect(() => {
+    let current = true;
+    setOlder([]);
+    setSelected(undefined);
+    // First what was, then what comes: the watch goes on after the last entry read.
+    readLog(id)
+      .catch(() => [])
+      .then((entries) => current && stream.watch({ instanceId: id, log: true }, entries));
+    return () => {
+      current = false;
+    };
+  }, [id]);
+
+  const instance = instances.get(id);
+  if (!instance) return <p className="empty">{synced ? `There is no instance ${id}. It may have been removed.` : "Reading the instance…"}</p>;
+  const entries = [...older, ...log];
+  const first = Number(entries[0]?.sequence ?? 0);
+  const readOlder = () => void readLog(id, first).then((more) => setOlder((known) => [...more, ...known]));
+  const mine = entries.filter((entry) => entry.instanceId === id);
+  return (
+    <>
+      <div className="title">
+        <h1>{instance.name}</h1>
+        <StatePill instance={instance} now={now} />
+        <Intents instance={instance} />
+      </div>
+      <p className="sentence">{instance.why}</p>
+      <Findings instance={instance} />
+      <div className="columns">
+        <div>
+          <ChartView chart={instance.chartName ?? ""} digest={instance.chartDigest ?? ""} active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])} />
+          {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
+          <EventLog log={mine} selected={selected} select={setSelected} older={first > 1 ? readOlder : undefined} />
+        </div>
+        <aside>
+          <Facts instance={instance} />
+          <SendForm instance={instance} />
+          {instance.target && <Snapshots instance={instance} now={now} />}
+          {(instance.timers ?? []).length > 0 && (
+            <section className="card">
+              <h2>Timers</h2>
+              <ul>
+                {(instance.timers ?? []).map((timer) => (
+                  <li key={`${timer.sendId}${timer.dueTime}`}>
+                    <code>{timer.event}</code> at {clock(timer.dueTime)}
+                  </li>
+                ))}
+              </ul>
+            </section>
+          )}
+          <section className="card">
+            <details>
+              <summary>Datamodel</summary>
+              <pre>{pretty(instance.dataJson)}</pre>
+            </details>
+          </section>
+          {instance.target && <Output id={id} />}
+        </aside>
+      </div>
+    </>
+  );
+}
+
+function Findings({ instance }: { instance: InstanceJson }) {
+  return (instance.findings ?? []).map((finding) => (
+    <div key={`${finding.code}${finding.message}`} className="finding" role="note">
+      <b>! {finding.message}</b>
+      {finding.fix && <pre>{finding.fix}</pre>}
+    </div>
+  ));
+}
+
+const ADMISSION: Readonly<Record<string, string>> = {
+  ADMISSION_FORWARD: "forwarded to the application",
+  ADMISSION_QUEUE: "queued until it can take them",
+  ADMISSION_FAIL: "refused in this state",
+};
+
+function Facts({ instance }: { instance: InstanceJson }) {
+  const { target, queue } = instance;
+  return (
+    <section className="card">
+      <dl>
+        <dt>Id</dt>
+        <dd>{instance.instanceId}</dd>
+        {target && (
+          <>
+            <dt>Container</dt>
+            <dd>
+              {target.containerId ? target.containerId.slice(0, 12) : "none"}, generation {target.generation ?? 0}
+            </dd>
+            <dt>Image</dt>
+            <dd>{target.image}</dd>
+            <dt>Channel</dt>
+            <dd>{target.channel}</dd>
+          </>
+        )}
+        <dt>Chart</dt>
+        <dd>
+          {instance.chartName} <small>{instance.chartDigest?.slice(0, 12)}</small>
+        </dd>
+        <dt>Events</dt>
+        <dd>{ADMISSION[instance.admission ?? ""] ?? "taken by the chart"}</dd>
+        {target && (
+          <>
+            <dt>Queue</dt>
+            <dd>
+              {queue?.waiting ?? 0} waiting of at most {queue?.limit ?? 0}; accepted #{queue?.acceptedSequence ?? 0}, answered #{queue?.deliveredSequence ?? 0},
+              in a snapshot #{queue?.containedSequence ?? 0}
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}
+
+function SendForm({ instance }: { instance: InstanceJson }) {
+  const [said, setSaid] = useState("");
+  const submit = (form: FormEvent<HTMLFormElement>) => {
+    form.preventDefault();
+    const fields = new FormData(form.currentTarget);
+    const text = String(fields.get("data") ?? "").trim();
+    let data: unknown;
+    try {
+      data = text ? JSON.parse(text) : undefined;
+    } catch (error) {
+      setSaid(`The data is not JSON: ${error instanceof Error ? error.message : ""}`);
+      return;
+    }
+    send(instance.instanceId ?? "", String(fields.get("event")), data).then(
+      (answer) => setSaid(`${(answer.outcome ?? "").replace("OUTCOME_", "").toLowerCase()}${answer.sequence ? ` as #${answer.sequence}` : ""}`),
+      (error: unknown) => setSaid(explain(error)),
+    );
+  };
+  return (
+    <section className="card">
+      <h2>Send an event</h2>
+      <form onSubmit={submit}>
+        <input name="event" aria-label="Event name" placeholder="event name" required />
+        <input name="data" aria-label="Event data as JSON" placeholder='data, such as {"n": 1}' />
+        <button type="submit">Send</button>
+      </form>
+      <p role="status">{said}</p>
+    </section>
+  );
+}

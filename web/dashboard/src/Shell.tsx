@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { Link, Outlet } from "@tanstack/react-router";
+import { useFleet } from "./stream";
+
+const LINK = { connecting: "connecting…", open: "live", lost: "connection lost, trying again…" } as const;
+
+/** Shell is the frame of every page: where one can go, and whether what one sees is live. */
+export function Shell() {
+  const { link } = useFleet();
+  return (
+    <>
+      <header className="top">
+        <Link to="/" className="brand">
+          chartroom
+        </Link>
+        <nav aria-label="Pages">
+          <Link to="/">Fleet</Link>
+          <Link to="/hosts">Hosts</Link>
+          <Link to="/charts">Charts</Link>
+        </nav>
+        <span role="status" className={`link ${link}`}>
+          {LINK[link]}
+        </span>
+      </header>
+      <main>
+        <Outlet />
+      </main>
+    </>
+  );
+}

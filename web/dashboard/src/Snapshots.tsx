@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { useState } from "react";
+import { decode, send, snapshot } from "./api";
+import { ago, bytes, pretty } from "./format";
+import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { explain } from "./Intents";
+
+/** Snapshots lists the application snapshots kept, newest first, with what is known of their worth. */
+export function Snapshots({ instance, now }: { instance: InstanceJson; now: number }) {
+  const [shown, setShown] = useState("");
+  const [problem, setProblem] = useState("");
+  const id = instance.instanceId ?? "";
+  const snapshots = instance.snapshots ?? [];
+  const restorable = (instance.allowedIntents ?? []).includes("system.restore");
+  const fail = (error: unknown) => setProblem(explain(error));
+  return (
+    <section className="card" aria-label="Snapshots">
+      <h2>Snapshots</h2>
+      {snapshots.length === 0 && <p>None yet. The next crash would be a clean start.</p>}
+      {snapshots.length > 0 && (
+        <table>
+          <thead>
+            <tr>
+              <th>No.</th>
+              <th>Verdict</th>
+              <th>Holds events up to</th>
+              <th>Size</th>
+              <th>Age</th>
+              <th aria-label="Actions" />
+            </tr>
+          </thead>
+          <tbody>
+            {snapshots.map((s) => (
+              <tr key={s.number}>
+                <td>#{s.number}</td>
+                <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
+                <td>#{s.containedSequence ?? 0}</td>
+                <td>{bytes(s.sizeBytes)}</td>
+                <td>{ago(s.createTime, now)}</td>
+                <td>
+                  <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
+                    Show
+                  </button>
+                  <button type="button" disabled={!restorable} onClick={() => void send(id, "system.restore", { snapshot: Number(s.number) }).catch(fail)}>
+                    Restore
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {problem && (
+        <p role="alert" className="problem">
+          {problem}
+        </p>
+      )}
+      {shown && (
+        <details open>
+          <summary>Body</summary>
+          <pre>{shown}</pre>
+        </details>
+      )}
+    </section>
+  );
+}

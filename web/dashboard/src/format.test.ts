@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+import { expect, test } from "vitest";
+import { ago, bytes, grade, pretty } from "./format";
+
+test("an instance whose host is silent is never green", () => {
+  expect(grade({ state: "running", unknown: true })).toBe("unknown");
+  expect(grade({ state: "running" })).toBe("good");
+  expect(grade({ state: "running", severity: "SEVERITY_ERROR" })).toBe("error");
+  expect(grade({ state: "completed" })).toBe("idle");
+});
+
+test("ages and sizes read as people say them", () => {
+  const now = Date.parse("2026-01-01T00:10:00Z");
+  expect(ago("2026-01-01T00:09:48Z", now)).toBe("12 s ago");
+  expect(ago("2026-01-01T00:00:00Z", now)).toBe("10 min ago");
+  expect(ago(undefined, now)).toBe("never");
+  expect(bytes("2048")).toBe("2.0 KiB");
+});
+
+test("data that is not JSON is shown as it is", () => {
+  expect(pretty("{")).toBe("{");
+  expect(pretty('{"a":1}')).toBe('{\n  "a": 1\n}');
+});

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// How things are said: one place for words, ages and grades.
+
+import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+
+/** Grade is how a state or an entry is shown: by sign, colour and word. */
+export type Grade = "unknown" | "error" | "warning" | "good" | "idle";
+
+export const SIGN: Record<Grade, string> = { unknown: "?", error: "✕", warning: "!", good: "●", idle: "○" };
+
+const STOPPED = new Set(["created", "absent", "completed", "user_requested", "destroyed"]);
+
+/** grade of an instance. Unknown is never green. */
+export function grade(instance: InstanceJson): Grade {
+  if (instance.unknown) return "unknown";
+  if (instance.severity === "SEVERITY_ERROR") return "error";
+  if (instance.severity === "SEVERITY_WARNING") return "warning";
+  return STOPPED.has(instance.state ?? "") || instance.finished ? "idle" : "good";
+}
+
+/** severity of a log entry as a grade, with the word that is read out. */
+export function severity(entry: LogEntryJson): { grade: Grade; word: string } {
+  if (entry.severity === "SEVERITY_ERROR") return { grade: "error", word: "error" };
+  if (entry.severity === "SEVERITY_WARNING") return { grade: "warning", word: "warning" };
+  return { grade: "idle", word: "" };
+}
+
+/** words turns an id such as user_requested into words. */
+export function words(id: string): string {
+  return id.replaceAll("_", " ");
+}
+
+/** ago says how long before now a time was, such as "12 s ago". */
+export function ago(time: string | undefined, now: number): string {
+  if (!time) return "never";
+  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
+  if (seconds < 90) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 129600) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86400)} d ago`;
+}
+
+/** clock shows a time of day with milliseconds. */
+export function clock(time: string | undefined): string {
+  if (!time) return "";
+  const at = new Date(time);
+  return `${at.toLocaleTimeString([], { hour12: false })}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** bytes shows a size. */
+export function bytes(count: string | number | undefined): string {
+  const n = Number(count ?? 0);
+  if (n < 1024) return `${n} B`;
+  if (n < 1048576) return `${(n / 1024).toFixed(1)} KiB`;
+  return `${(n / 1048576).toFixed(1)} MiB`;
+}
+
+/** pretty lays out JSON text for reading; text that is not JSON stays as it is. */
+export function pretty(json: string | undefined): string {
+  if (!json) return "";
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}

@@ -34,6 +34,7 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
   if (!drawn) return <p className="empty">Drawing the chart…</p>;
   const lit = new Set(active);
+  const parents = new Set((drawn.nodes ?? []).map((node) => node.parent));
   const text = `Active states: ${active.map(words).join(", ") || "none"}`;
   const box = `-4 -4 ${Number(drawn.width ?? 0) + 8} ${Number(drawn.height ?? 0) + 8}`;
   return (
@@ -45,7 +46,7 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
           </marker>
         </defs>
         {(drawn.nodes ?? []).map((node) => (
-          <Node key={node.id} node={node} active={lit.has(node.id ?? "")} />
+          <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
         ))}
         {(drawn.edges ?? []).map((edge, index) => (
           <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
@@ -56,20 +57,18 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   );
 }
 
-const ADMIT: Readonly<Record<string, string>> = { forward: "→", queue: "⧗", fail: "⊘" };
-
-function Node({ node, active }: { node: DrawingNodeJson; active: boolean }) {
+function Node({ node, active, atomic }: { node: DrawingNodeJson; active: boolean; atomic: boolean }) {
   const { id = "", kind = "state", x = 0, y = 0, width = 0, height = 0, admit } = node;
   if (kind === "initial") return <circle className="start" cx={Number(x) + Number(width) / 2} cy={Number(y) + Number(height) / 2} r={Number(width) / 2} />;
   return (
-    <g className={`node ${kind}${active ? " active" : ""}`} data-state={id} data-active={active}>
+    <g className={`node ${kind}${active ? " active" : ""}${atomic ? " atomic" : ""}`} data-state={id} data-active={active}>
       <rect x={x} y={y} width={width} height={height} rx={8} />
       <text x={Number(x) + 8} y={Number(y) + 16}>
         {kind === "history" ? "H" : words(id)}
-        {admit && ADMIT[admit] && (
+        {admit && (
           <tspan className="admit">
             {" "}
-            {ADMIT[admit]}
+            {admit}
             <title>application events: {admit}</title>
           </tspan>
         )}

@@ -2,7 +2,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef } from "react";
-import { ago, grade, SIGN, words } from "./format";
+import { ago, type Grade, grade, SIGN, words } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { Intents } from "./Intents";
 import { stream, useFleet } from "./stream";
@@ -147,5 +147,13 @@ function select(instances: Iterable<InstanceJson>, state: string | undefined, q:
   const wanted = q?.toLowerCase();
   return [...instances]
     .filter((i) => (!state || key(i) === state) && (!wanted || `${i.instanceId} ${i.target?.image ?? ""}`.toLowerCase().includes(wanted)))
-    .sort((a, b) => Number(b.managed ?? false) - Number(a.managed ?? false) || (a.instanceId ?? "").localeCompare(b.instanceId ?? ""));
+    .sort((a, b) => rank(a) - rank(b) || ORDER.compare(a.instanceId ?? "", b.instanceId ?? ""));
+}
+
+const ORDER = new Intl.Collator(undefined, { numeric: true });
+const RANK: readonly Grade[] = ["error", "unknown", "warning", "good", "idle"];
+
+/** rank puts what needs a look first, and what is only observed last. */
+function rank(instance: InstanceJson): number {
+  return (instance.target && !instance.managed ? RANK.length : 0) + RANK.indexOf(grade(instance));
 }

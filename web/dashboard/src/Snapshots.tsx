@@ -23,7 +23,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
             <tr>
               <th>No.</th>
               <th>Verdict</th>
-              <th>Holds events up to</th>
+              <th>Events</th>
               <th>Size</th>
               <th>Age</th>
               <th aria-label="Actions" />
@@ -34,9 +34,9 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
               <tr key={s.number}>
                 <td>#{s.number}</td>
                 <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
-                <td>#{s.containedSequence ?? 0}</td>
+                <td title="holds the effect of every event up to this one">to #{s.containedSequence ?? 0}</td>
                 <td>{bytes(s.sizeBytes)}</td>
-                <td>{ago(s.createTime, now)}</td>
+                <td>{ago(s.createTime, now).replace(" ago", "")}</td>
                 <td>
                   <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
                     Show

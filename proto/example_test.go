@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proto_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// A program of another team: it makes an instance, sends it an event, and
+// follows its log. Every write carries a request_id, so that a call whose
+// answer was lost is simply made again; the watch goes on after the sequence
+// that was handled last, so that nothing is missed and nothing comes twice.
+func Example() {
+	ctx := context.Background()
+	conn, err := grpc.NewClient("127.0.0.1:7400", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	fleet := fleetv1.NewFleetServiceClient(conn)
+
+	made, err := fleet.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: "order-42", Chart: "order", RequestId: "order-42/create"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	id := made.GetInstance().GetInstanceId()
+	_, err = fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: id, Event: "order.pay", Data: structpb.NewNumberValue(12.5), RequestId: "order-42/pay"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	changes, err := fleet.Watch(ctx, &fleetv1.WatchRequest{InstanceId: id, Log: true, AfterLogSequence: 0})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for {
+		change, err := changes.Recv()
+		if err != nil {
+			log.Fatal(err) // Call Watch again, after the last sequence printed.
+		}
+		if entry := change.GetLog(); entry != nil {
+			fmt.Println(entry.GetSequence(), entry.GetEvent(), entry.GetSummary())
+		}
+	}
+}

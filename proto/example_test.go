@@ -32,8 +32,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	id := made.GetInstance().GetInstanceId()
-	_, err = fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: id, Event: "order.pay", Data: structpb.NewNumberValue(12.5), RequestId: "order-42/pay"})
+	tea, err := structpb.NewValue(map[string]any{"name": "tea", "price": 4})
 	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err = fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: id, Event: "item", Data: tea, RequestId: "order-42/tea"}); err != nil {
 		log.Fatal(err)
 	}
 	changes, err := fleet.Watch(ctx, &fleetv1.WatchRequest{InstanceId: id, Log: true, AfterLogSequence: 0})

@@ -16,7 +16,7 @@ const module = "github.com/chartroom/chartroom"
 
 // aPackage is what `go list -json` says of one, as far as it is read here.
 type aPackage struct {
-	ImportPath                        string
+	ImportPath                         string
 	Imports, TestImports, XTestImports []string
 }
 

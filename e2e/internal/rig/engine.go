@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package rig is what the end-to-end tests stand on: chartroom's programs as
+// processes, containers through testcontainers, and clients of the gateway.
+//
+// Everything that it starts is labelled chartroom.test and ends with the test.
+// Functions that take a testing.TB fail it and must be called from its goroutine.
+package rig
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+)
+
+// Label marks everything that a test makes; its value is that of this run.
+const Label = "chartroom.test"
+
+// Run's value of [Label]: CHARTROOM_TEST_RUN, or the process id.
+func runID() string {
+	if id := os.Getenv("CHARTROOM_TEST_RUN"); id != "" {
+		return id
+	}
+	return strconv.Itoa(os.Getpid())
+}
+
+// Labels returns the label of this run together with others, given as pairs.
+func Labels(pairs ...string) map[string]string {
+	m := map[string]string{Label: runID()}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return m
+}
+
+// Required reports whether CHARTROOM_REQUIRE names what.
+func Required(what string) bool {
+	return slices.Contains(strings.Split(os.Getenv("CHARTROOM_REQUIRE"), ","), what)
+}
+
+// Missing skips the test because what is not there, or fails it where
+// CHARTROOM_REQUIRE names it.
+func Missing(t testing.TB, what, why string) {
+	t.Helper()
+	if Required(what) {
+		t.Fatalf("needs %s, which CHARTROOM_REQUIRE names: %s", what, why)
+	}
+	t.Skipf("needs %s: %s", what, why)
+}
+
+// Engine returns a client of the engine at DOCKER_HOST or the default socket. The
+// test is skipped where none answers.
+func Engine(t testing.TB) *client.Client {
+	t.Helper()
+	c, err := client.New(client.FromEnv)
+	if err != nil {
+		t.Fatalf("client of the engine: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := c.Ping(ctx, client.PingOptions{}); err != nil {
+		Missing(t, "engine", err.Error())
+	}
+	return c
+}
+
+// A Redis is a Redis server in a container, with AOF and appendfsync always on a
+// volume of its own, so that it can be killed and started again.
+type Redis struct {
+	container testcontainers.Container
+	// Address is where it listens, on loopback; it stays over restarts.
+	Address string
+	// URL is the address as the snapshot service takes it.
+	URL string
+	// ID is the container's.
+	ID string
+}
+
+// StartRedis starts a Redis for this test alone.
+func StartRedis(t testing.TB) *Redis {
+	t.Helper()
+	Engine(t)
+	image := os.Getenv("CHARTROOM_REDIS_IMAGE")
+	if image == "" {
+		image = output(t, "../scripts/local-image", "redis")
+	}
+	address := FreeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	c, err := testcontainers.Run(t.Context(), image,
+		testcontainers.WithCmd("redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+			"--maxmemory-policy", "noeviction", "--protected-mode", "no", "--port", port),
+		testcontainers.WithLabels(Labels()),
+		// The engine's own port mapping moves with every start; in the
+		// host's network the port stays.
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.NetworkMode = "host" }),
+		testcontainers.WithWaitStrategy(wait.ForLog("eady to accept connections").WithStartupTimeout(30*time.Second)),
+	)
+	testcontainers.CleanupContainer(t, c)
+	if err != nil {
+		Missing(t, "redis", err.Error())
+	}
+	r := &Redis{container: c, Address: address, URL: "redis://" + address, ID: c.GetContainerID()}
+	r.wait(t)
+	return r
+}
+
+// Kill kills the server with SIGKILL.
+func (r *Redis) Kill(t testing.TB) {
+	t.Helper()
+	output(t, "docker", "kill", "--signal", "KILL", r.ID)
+}
+
+// Restart starts the killed server with its data.
+func (r *Redis) Restart(t testing.TB) {
+	t.Helper()
+	output(t, "docker", "start", r.ID)
+	r.wait(t)
+}
+
+func (r *Redis) wait(t testing.TB) {
+	t.Helper()
+	Eventually(t, 30*time.Second, "redis answers", func() error {
+		c, err := net.DialTimeout("tcp", r.Address, time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := fmt.Fprint(c, "PING\r\n"); err != nil {
+			return err
+		}
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err == nil && !strings.HasPrefix(line, "+PONG") {
+			err = fmt.Errorf("redis says %q", line)
+		}
+		return err
+	})
+}
+
+// Inspect is what the engine says of a container, by id or name: the witness.
+func Inspect(t testing.TB, id string) container.InspectResponse {
+	t.Helper()
+	r, err := Engine(t).ContainerInspect(t.Context(), id, client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatalf("inspect %s: %v", id, err)
+	}
+	return r.Container
+}
+
+// KillTarget sends SIGKILL to the first process of a container from the host, as
+// an out-of-memory killer would: the engine learns of it by the death.
+func KillTarget(t testing.TB, id string) {
+	t.Helper()
+	pid := Inspect(t, id).State.Pid
+	if pid == 0 {
+		t.Fatalf("kill %s: it is not running", id)
+	}
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		t.Fatalf("kill %s, pid %d: %v", id, pid, err)
+	}
+}
+
+// RemoveByName removes a container and its volumes when the test ends, also one
+// that does not exist yet.
+func RemoveByName(t testing.TB, name string) {
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "--force", "--volumes", name).Run() })
+}
+
+// Volume makes a volume for this test and returns its name.
+func Volume(t testing.TB) string {
+	t.Helper()
+	name := output(t, "docker", "volume", "create", "--label", Label+"="+runID())
+	t.Cleanup(func() { _ = exec.Command("docker", "volume", "rm", "--force", name).Run() })
+	return name
+}
+
+// AppImage is the image that runs an SCXML file as an application.
+func AppImage(t testing.TB) string {
+	t.Helper()
+	image := os.Getenv("CHARTROOM_APP_IMAGE")
+	if image == "" {
+		Missing(t, "engine", "CHARTROOM_APP_IMAGE is not set; scripts/e2e builds the image and sets it")
+	}
+	return image
+}
+
+// output runs a command and returns its trimmed standard output.
+func output(t testing.TB, name string, arguments ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, arguments...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, said.String())
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -2,18 +2,79 @@
 
 package scxml
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
+
 // Chart is a compiled document: immutable, safe for concurrent use, identified
 // by [Chart.Name] and [Chart.Digest]. One chart serves any number of sessions.
 type Chart struct {
-	doc *Document
+	doc     *Document
+	options Options
+	limits  Limits
+	lang    datamodel.Language
+	root    *state
+	// states in document order, the root first: state.order is the index.
+	states   []*state
+	byID     map[string]*state
+	scripts  []*datamodel.Expr
+	scriptAt []Position
+	problems []Problem
 }
 
-// Parse reads an SCXML document. name is used in messages only. A document that
-// is not well-formed, has a DOCTYPE, a wrong structure, a target that does not
-// exist, an id twice, or goes beyond l is refused with a *[SyntaxError].
-// Elements and attributes of other namespaces are kept and otherwise ignored.
-func Parse(name string, doc []byte, l Limits) (*Document, error) {
-	return nil, &SyntaxError{Name: name, Message: "not implemented yet"}
+// state is a compiled State.
+type state struct {
+	id       string
+	kind     Kind
+	order    int
+	parent   *state
+	children []*state // history excluded
+	history  []*state
+	initial  *transition
+	// transitions in document order.
+	transitions     []*transition
+	onentry, onexit [][]executable
+	data            []dataItem
+	invokes         []*invoke
+	donedata        *payload
+	src             *State
+}
+
+func (s *state) isAtomic() bool {
+	return s.kind == KindFinal || s.kind == KindState && len(s.children) == 0
+}
+
+func (s *state) isCompound() bool {
+	return (s.kind == KindState || s.kind == KindRoot) && len(s.children) > 0
+}
+
+// transition is a compiled Transition.
+type transition struct {
+	source  *state
+	targets []*state
+	events  []string
+	cond    *datamodel.Expr
+	// internal says type="internal".
+	internal bool
+	content  []executable
+	order    int
+	taken    Taken
+}
+
+// dataItem is a compiled <data>.
+type dataItem struct {
+	id   string
+	loc  *datamodel.Expr
+	expr *datamodel.Expr
+	// value is used when expr is nil; err is why the src could not be loaded.
+	value any
+	err   error
+	at    Position
 }
 
 // Compile makes a chart of d. It refuses with a *[SyntaxError] what cannot run
@@ -21,7 +82,30 @@ func Parse(name string, doc []byte, l Limits) (*Document, error) {
 // Expressions that are wrong raise error.execution when they are evaluated
 // (SCXML 5.9) and are listed by [Chart.Problems].
 func Compile(d *Document, o Options) (*Chart, error) {
-	return &Chart{doc: d}, nil
+	c := &Chart{doc: d, options: o, limits: o.Limits.resolved(), byID: make(map[string]*state, len(d.States))}
+	name := d.Datamodel
+	if name == "" {
+		name = o.Datamodel
+	}
+	switch name {
+	case "", "ecmascript":
+		c.lang = datamodel.ECMAScript()
+	case "null":
+		c.lang = datamodel.Null()
+	default:
+		return nil, &SyntaxError{d.Source, d.Root.Position, fmt.Sprintf("datamodel %q is not supported, only ecmascript and null", name)}
+	}
+	k := compiler{chart: c, doc: d}
+	if err := k.compile(); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(c.problems, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return c, nil
 }
 
 // Name is the name attribute of the document, or the name given to [Parse].
@@ -46,4 +130,208 @@ type Problem struct {
 
 // Problems lists expressions and scripts that do not compile, in document
 // order. A chart with problems runs: they raise error.execution when reached.
-func (c *Chart) Problems() []Problem { return nil }
+func (c *Chart) Problems() []Problem { return slices.Clone(c.problems) }
+
+// compiler holds what is needed while compiling.
+type compiler struct {
+	chart       *Chart
+	doc         *Document
+	transitions int
+}
+
+func (k *compiler) compile() error {
+	c := k.chart
+	all := append([]*State{k.doc.Root}, k.doc.States...)
+	c.states = make([]*state, len(all))
+	for i, s := range all {
+		c.states[i] = &state{id: s.ID, kind: s.Kind, order: i, src: s}
+		if i > 0 {
+			c.byID[s.ID] = c.states[i]
+		}
+	}
+	c.root = c.states[0]
+	for i, s := range all {
+		t := c.states[i]
+		if s.Parent != nil {
+			t.parent = c.states[s.Parent.Order]
+		}
+		for _, child := range s.Children {
+			if child.Kind.IsHistory() {
+				t.history = append(t.history, c.states[child.Order])
+			} else {
+				t.children = append(t.children, c.states[child.Order])
+			}
+		}
+	}
+	for i, s := range all {
+		k.state(c.states[i], s)
+	}
+	for _, e := range k.doc.scripts {
+		x, err := k.script(e)
+		if err != nil {
+			return err
+		}
+		c.scripts = append(c.scripts, x)
+		c.scriptAt = append(c.scriptAt, e.Position)
+	}
+	return nil
+}
+
+func (k *compiler) state(t *state, s *State) {
+	if s.Initial != nil {
+		t.initial = k.transition(s.Initial)
+	}
+	for _, tr := range s.Transitions {
+		t.transitions = append(t.transitions, k.transition(tr))
+	}
+	for _, e := range s.OnEntry {
+		t.onentry = append(t.onentry, k.block(e, s.ID))
+	}
+	for _, e := range s.OnExit {
+		t.onexit = append(t.onexit, k.block(e, s.ID))
+	}
+	for _, e := range s.Data {
+		t.data = append(t.data, k.data(e))
+	}
+	for _, e := range s.Invokes {
+		t.invokes = append(t.invokes, k.invoke(e, t))
+	}
+	if s.DoneData != nil {
+		t.donedata = k.payload(s.DoneData)
+	}
+}
+
+func (k *compiler) transition(t *Transition) *transition {
+	k.transitions++
+	out := &transition{
+		source:   k.chart.states[t.Source.Order],
+		events:   t.Events,
+		internal: t.Internal,
+		order:    k.transitions,
+		taken:    Taken{Source: t.Source.ID, Event: t.Event, Cond: t.Cond, Line: t.Line},
+	}
+	for _, s := range t.Targets {
+		out.targets = append(out.targets, k.chart.states[s.Order])
+		out.taken.Targets = append(out.taken.Targets, s.ID)
+	}
+	if t.Element != nil {
+		if t.Element.hasAttr("cond") {
+			out.cond = k.note(k.chart.lang.Cond(t.Cond), t.Position, "cond")
+		}
+		out.content = k.block(t.Element, t.Source.ID)
+	}
+	return out
+}
+
+// note keeps the error of an expression as a problem of the chart.
+func (k *compiler) note(e *datamodel.Expr, p Position, what string) *datamodel.Expr {
+	if e.Err != nil {
+		k.problem(p, "%s %q: %v", what, shorten(e.Source), e.Err)
+	}
+	return e
+}
+
+func (k *compiler) problem(p Position, format string, args ...any) {
+	k.chart.problems = append(k.chart.problems, Problem{p, fmt.Sprintf(format, args...)})
+}
+
+// expr compiles the attribute name of e; nil if there is none.
+func (k *compiler) expr(e *Element, name string) *datamodel.Expr {
+	v, ok := e.Attribute("", name)
+	if !ok {
+		return nil
+	}
+	return k.note(k.chart.lang.Expr(v), e.Position, name)
+}
+
+func (k *compiler) location(e *Element, name string) *datamodel.Expr {
+	v, ok := e.Attribute("", name)
+	if !ok {
+		return nil
+	}
+	return k.note(k.chart.lang.Location(v), e.Position, name)
+}
+
+func (k *compiler) script(e *Element) (*datamodel.Expr, error) {
+	src := e.text()
+	if uri, ok := e.Attribute("", "src"); ok {
+		b, err := k.load(uri)
+		if err != nil {
+			return nil, &SyntaxError{k.doc.Source, e.Position, fmt.Sprintf("script src %q: %v", uri, err)}
+		}
+		src = string(b)
+	}
+	return k.note(k.chart.lang.Script(src), e.Position, "script"), nil
+}
+
+func (k *compiler) load(uri string) ([]byte, error) {
+	if k.chart.options.Load == nil {
+		return nil, fmt.Errorf("loading is not allowed")
+	}
+	return k.chart.options.Load(uri)
+}
+
+func (k *compiler) data(e *Element) dataItem {
+	d := dataItem{id: e.attr("id"), at: e.Position, value: datamodel.Undefined{}}
+	d.loc = k.note(k.chart.lang.Location(d.id), e.Position, "id")
+	d.expr = k.expr(e, "expr")
+	if uri, ok := e.Attribute("", "src"); ok {
+		b, err := k.load(strings.TrimSpace(uri))
+		if err != nil {
+			d.err = fmt.Errorf("src %q: %w", uri, err)
+			k.problem(e.Position, "%v", d.err)
+			return d
+		}
+		d.value = datamodel.ParseContent(string(b))
+	} else if body := e.inner(); body != "" {
+		d.expr, d.value = k.content(e)
+	}
+	return d
+}
+
+// content makes a value of the body of <data>, <assign> or <content>. Text
+// that is neither JSON nor XML but an expression in the form of an object or
+// an array is evaluated (SCXML B.2.3 leaves it open; charts rely on it).
+func (k *compiler) content(e *Element) (*datamodel.Expr, any) {
+	onlyText := !slices.ContainsFunc(e.Children, func(n Node) bool { return n.Element != nil })
+	if !onlyText {
+		return nil, datamodel.ParseContent(e.inner())
+	}
+	text := strings.TrimSpace(e.text())
+	v := datamodel.ParseContent(text)
+	if _, isString := v.(string); isString && text != "" && strings.ContainsAny(text[:1], "[{") {
+		if x := k.chart.lang.Expr(text); x.Err == nil {
+			return x, nil
+		}
+	}
+	return nil, v
+}
+
+// parseDelay reads a CSS2 time (SCXML 6.2.4): "1.5s", "200ms".
+func parseDelay(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
+	var unit float64
+	var digits string
+	switch {
+	case strings.HasSuffix(s, "ms"):
+		unit, digits = float64(time.Millisecond), s[:len(s)-2]
+	case strings.HasSuffix(s, "s"):
+		unit, digits = float64(time.Second), s[:len(s)-1]
+	default:
+		if s == "0" {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
+	}
+	var f float64
+	if strings.Trim(digits, "0123456789.") != "" || digits == "" {
+		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
+	}
+	if _, err := fmt.Sscanf(digits, "%g", &f); err != nil || strings.Count(digits, ".") > 1 {
+		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
+	}
+	if f*unit >= float64(maxDelay) {
+		return 0, fmt.Errorf("delay %q is too long", shorten(s))
+	}
+	return time.Duration(f * unit), nil
+}

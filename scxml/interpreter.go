@@ -2,30 +2,67 @@
 
 package scxml
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
 
 // Interpreter is one session of a chart. It is a plain value machine: it has no
-// goroutine, and is not safe for concurrent use. Nothing has to be closed.
+// goroutine, and is not safe for concurrent use, [Interpreter.Interrupt]
+// excepted. Nothing has to be closed.
 type Interpreter struct {
 	chart *Chart
-}
+	data  datamodel.Store
+	sys   *datamodel.System
+	// processors are those of Input, without the SCXML one.
+	processors map[string]string
+	invokeID   string
 
-var errNotImplemented = errors.New("not implemented yet")
+	// configuration is in document order, without the root; active has the
+	// same by order.
+	configuration []*state
+	active        []bool
+	// entered says which states were entered before, for late binding.
+	entered      []bool
+	historyValue map[*state][]*state
+	pending      []Delayed
+	invocations  []*invocation
+	// sends, delays and invokes count the ids that were made.
+	sends, delays, invokes uint64
+	now                    time.Time
+	done                   *Done
+
+	// The rest lives only while a call runs.
+	running, stopping            bool
+	fault                        string
+	internalQueue, externalQueue []Event
+	statesToInvoke               []*state
+	step                         Macrostep
+	microsteps, iterations       int
+}
 
 // Start begins a session and runs it until it waits for an event from outside
 // (SCXML 3.13): the initial configuration has been entered, internal events
 // are processed. Faults of the chart are in the step; the error is for misuse
 // only, such as a nil chart.
 func Start(c *Chart, in Input) (*Interpreter, Macrostep, error) {
-	return nil, Macrostep{}, errNotImplemented
-}
-
-// Restore makes the session that [Interpreter.AppendSnapshot] wrote. No content
-// runs and no effect comes out. Delayed sends keep their deadline: those that
-// are late are due at once. The error wraps [ErrBadSnapshot], or
-// [ErrUnknownState] when the snapshot is of a chart with other states.
-func Restore(c *Chart, snapshot []byte) (*Interpreter, error) {
-	return nil, errNotImplemented
+	if c == nil {
+		return nil, Macrostep{}, errors.New("start session: no chart")
+	}
+	overrides, err := datamodel.Normalize(in.Data)
+	if err != nil {
+		return nil, Macrostep{}, fmt.Errorf("start session %s: initial data: %w", in.SessionID, err)
+	}
+	ip := newInterpreter(c, in)
+	ip.begin(in)
+	ip.interpret(overrides.(map[string]any))
+	return ip, ip.end(), nil
 }
 
 // Deliver puts ev into the external queue and runs the session until it waits
@@ -36,7 +73,22 @@ func Restore(c *Chart, snapshot []byte) (*Interpreter, error) {
 // discarded; the step then has one microstep without transitions. It returns
 // [ErrFinished] once the session has ended.
 func (ip *Interpreter) Deliver(ev Event, in Input) (Macrostep, error) {
-	return Macrostep{}, errNotImplemented
+	if ip.done != nil {
+		return Macrostep{}, ErrFinished
+	}
+	data, err := datamodel.Normalize(ev.Data)
+	if err != nil {
+		return Macrostep{}, fmt.Errorf("deliver %s to %s: %w", ev.Name, ip.sys.SessionID, err)
+	}
+	ev.Data = data
+	if ev.Type == "" {
+		ev.Type = External
+	}
+	ip.begin(in)
+	ip.running = true
+	ip.takeExternal(ev)
+	ip.mainEventLoop()
+	return ip.end(), nil
 }
 
 // Fire does the delayed send seq: an event to the session itself is delivered,
@@ -45,7 +97,22 @@ func (ip *Interpreter) Deliver(ev Event, in Input) (Macrostep, error) {
 // not pending, because it was fired or cancelled, is a no-op with an empty step.
 // It returns [ErrFinished] once the session has ended.
 func (ip *Interpreter) Fire(seq uint64, in Input) (Macrostep, error) {
-	return Macrostep{}, errNotImplemented
+	if ip.done != nil {
+		return Macrostep{}, ErrFinished
+	}
+	i := slices.IndexFunc(ip.pending, func(d Delayed) bool { return d.Seq == seq })
+	if i < 0 {
+		return Macrostep{}, nil
+	}
+	d := ip.pending[i]
+	ip.pending = slices.Delete(ip.pending, i, i+1)
+	ip.begin(in)
+	ip.running = true
+	if err := ip.dispatch(d.Send, node{element: "send"}); err != nil {
+		ip.raiseFault(err)
+	}
+	ip.mainEventLoop()
+	return ip.end(), nil
 }
 
 // Stop ends the session from outside, as a parent does that leaves the state
@@ -53,60 +120,166 @@ func (ip *Interpreter) Fire(seq uint64, in Input) (Macrostep, error) {
 // ended, and the step carries [Done] with an empty State. It returns
 // [ErrFinished] if the session has ended before.
 func (ip *Interpreter) Stop(in Input) (Macrostep, error) {
-	return Macrostep{}, errNotImplemented
+	if ip.done != nil {
+		return Macrostep{}, ErrFinished
+	}
+	ip.begin(in)
+	ip.stopping = true
+	r := ip.record()
+	for _, s := range slices.Backward(ip.configuration) {
+		r.Exited = append(r.Exited, s.id)
+	}
+	ip.exitInterpreter(Done{})
+	return ip.end(), nil
 }
 
 // Pending lists the delayed sends in the order in which they are due (Due, then
 // Seq). It is the only truth about them: after each step compare it with your
 // index. It is empty once the session has ended.
-func (ip *Interpreter) Pending() []Delayed { return nil }
+func (ip *Interpreter) Pending() []Delayed {
+	return slices.Clone(ip.pending)
+}
 
 // Invocations lists the ids of the services that are invoked now, in the order
 // in which they were.
-func (ip *Interpreter) Invocations() []string { return nil }
-
-// AppendSnapshot appends the session snapshot to dst: configuration, history,
-// datamodel, delayed sends, invocations and counters, in canonical form. Equal
-// sessions give equal bytes.
-func (ip *Interpreter) AppendSnapshot(dst []byte) ([]byte, error) { return dst, errNotImplemented }
+func (ip *Interpreter) Invocations() []string {
+	ids := make([]string, 0, len(ip.invocations))
+	for _, v := range ip.invocations {
+		ids = append(ids, v.id)
+	}
+	return ids
+}
 
 // Configuration lists the ids of all active states, ancestors included but not
 // the root, in document order. It is empty once the session has ended.
-func (ip *Interpreter) Configuration() []string { return nil }
+func (ip *Interpreter) Configuration() []string {
+	ids := make([]string, 0, len(ip.configuration))
+	for _, s := range ip.configuration {
+		ids = append(ids, s.id)
+	}
+	return ids
+}
 
 // In says whether the state is active.
-func (ip *Interpreter) In(id string) bool { return false }
+func (ip *Interpreter) In(id string) bool {
+	return ip.sys.In(id)
+}
 
 // Enabled lists the descriptors (see [Transition.Events]) of events that have a
-// transition now, each once: those of innermost states first, then in document
-// order. Guards are evaluated without an event, at the time of the last step; a
+// transition now, each once, those of inner states before those of outer ones.
+// Guards are evaluated without an event, at the time of the last step; a
 // guard that mentions _event, or that fails without one, counts as true.
-func (ip *Interpreter) Enabled() []string { return nil }
+func (ip *Interpreter) Enabled() []string {
+	var out []string
+	ip.eachEnabled(func(t *transition) bool {
+		for _, d := range t.events {
+			if !slices.Contains(out, d) {
+				out = append(out, d)
+			}
+		}
+		return true
+	})
+	return out
+}
 
 // Accepts says whether an event of this name would find a transition now, with
 // guards as for [Interpreter.Enabled].
-func (ip *Interpreter) Accepts(event string) bool { return false }
+func (ip *Interpreter) Accepts(event string) bool {
+	found := false
+	ip.eachEnabled(func(t *transition) bool {
+		found = nameMatch(t.events, event)
+		return !found
+	})
+	return found
+}
 
 // Attributes gives the values of an attribute of another namespace on the
 // active states, in document order; states without it are left out. For
 // instance Attributes("https://chartroom.dev/ns", "admit").
-func (ip *Interpreter) Attributes(namespace, local string) []string { return nil }
+func (ip *Interpreter) Attributes(namespace, local string) []string {
+	var out []string
+	for _, s := range ip.configuration {
+		if v, ok := s.src.Attribute(namespace, local); ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}
 
 // Data gives a copy of the datamodel: id to plain JSON value. Values that JSON
 // does not know are given as it would write them: NaN and the infinities as
 // nil, undefined left out, XML as its text.
-func (ip *Interpreter) Data() map[string]any { return nil }
+func (ip *Interpreter) Data() map[string]any {
+	plain, _ := datamodel.Plain(map[string]any(ip.data.Data())).(map[string]any)
+	return plain
+}
 
 // Value gives a copy of one value of the datamodel by its id or by a path of
 // names and indices ("order.items.0.price"); ok is false if there is none.
-func (ip *Interpreter) Value(path string) (value any, ok bool) { return nil, false }
+func (ip *Interpreter) Value(path string) (value any, ok bool) {
+	value = map[string]any(ip.data.Data())
+	for name := range strings.SplitSeq(path, ".") {
+		switch v := value.(type) {
+		case map[string]any:
+			if value, ok = v[name]; !ok {
+				return nil, false
+			}
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil, false
+			}
+			value = v[i]
+		default:
+			return nil, false
+		}
+	}
+	return datamodel.Plain(value), true
+}
 
 // Finished says whether the session has ended, and how. The pointer is nil
 // while it has not.
-func (ip *Interpreter) Finished() *Done { return nil }
+func (ip *Interpreter) Finished() *Done {
+	if ip.done == nil {
+		return nil
+	}
+	done := *ip.done
+	return &done
+}
 
 // SessionID is `_sessionid`.
-func (ip *Interpreter) SessionID() string { return "" }
+func (ip *Interpreter) SessionID() string {
+	return ip.sys.SessionID
+}
 
 // Chart is the chart that the session runs.
 func (ip *Interpreter) Chart() *Chart { return ip.chart }
+
+// eachEnabled calls f for each transition with an event that could be taken
+// now, innermost states first, until f says false.
+func (ip *Interpreter) eachEnabled(f func(*transition) bool) {
+	ip.data.SetEvent(nil)
+	ip.sys.Now, ip.sys.Seed = ip.now, 0
+	defer ip.data.Discard()
+	for _, s := range slices.Backward(ip.configuration) {
+		for _, t := range s.transitions {
+			if len(t.events) == 0 {
+				continue
+			}
+			if t.cond != nil && !t.cond.UsesEvent() {
+				if ok, err := ip.data.Bool(t.cond); err == nil && !ok {
+					continue
+				}
+			}
+			if !f(t) {
+				return
+			}
+		}
+	}
+}
+
+// Interrupt ends a script that is running in another goroutine: what it was
+// evaluating fails, and so does everything evaluated after it. It is for an
+// environment that measures wall time. The step is then worthless: discard the
+// interpreter and restore the last snapshot.
+func (ip *Interpreter) Interrupt() { ip.data.Interrupt() }

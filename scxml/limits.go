@@ -105,5 +105,5 @@ type Options struct {
 	Datamodel string
 }
 
-// Delay formats are those of CSS2 times (SCXML 6.2.4): "1.5s", "200ms".
-const maxDelay = time.Duration(1<<63 - 1)
+// maxDelay is the longest delay, about 100 years.
+const maxDelay = 100 * 365 * 24 * time.Hour

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datamodel
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/dop251/goja"
+	"github.com/dop251/goja/ast"
+	"github.com/dop251/goja/parser"
+)
+
+// ECMAScript is the ECMAScript datamodel (SCXML B.2).
+func ECMAScript() Language { return ecmascript{} }
+
+type ecmascript struct{}
+
+// compiled is Expr.prog of this language.
+type compiled struct {
+	program *goja.Program
+	// constant is the value of a literal, which needs no machine.
+	constant   any
+	isConstant bool
+	// name is set for a location that is one identifier.
+	name string
+}
+
+var (
+	identifier = regexp.MustCompile(`^[\p{L}_$][\p{L}\p{N}_$]*$`)
+	number     = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+	plainQuote = regexp.MustCompile(`^'[^'\\\n]*'$|^"[^"\\\n]*"$`)
+	system     = regexp.MustCompile(`^\s*(_event|_sessionid|_name|_ioprocessors|_x)\b`)
+	eventName  = regexp.MustCompile(`\b_event\b`)
+	// impure finds what might change something: calls other than of In and
+	// Math, assignments, and the words and signs that lead to either.
+	impure   = regexp.MustCompile("[\\w$\\])]\\s*\\(|\\+\\+|--|=>|`|\\b(new|delete|function|class)\\b|[^=!<>]=[^=]|>>=|<<=")
+	harmless = regexp.MustCompile(`\b(In|Math\.(abs|ceil|floor|max|min|round))\s*\(`)
+)
+
+var reserved = map[string]bool{}
+
+func init() {
+	for _, w := range strings.Fields(`break case catch class const continue debugger default delete do else enum
+		export extends false finally for function if implements import in instanceof interface let new null package
+		private protected public return static super switch this throw true try typeof var void while with yield`) {
+		reserved[w] = true
+	}
+}
+
+func (ecmascript) expr(src string, kind exprKind) *Expr {
+	e := &Expr{Source: src, kind: kind, usesEvent: eventName.MatchString(src)}
+	trimmed := strings.TrimSpace(src)
+	if v, ok := literal(trimmed); ok {
+		e.pure = true
+		e.prog = &compiled{constant: v, isConstant: true}
+		return e
+	}
+	e.pure = !impure.MatchString(harmless.ReplaceAllString(src, "("))
+	// The line break ends a comment at the end of the expression.
+	program, err := goja.Compile("expression", "("+src+"\n)", false)
+	if trimmed == "" {
+		err = errors.New("SyntaxError: empty expression")
+	}
+	if err != nil {
+		e.Err = syntaxError(err)
+		return e
+	}
+	e.prog = &compiled{program: program}
+	return e
+}
+
+func literal(s string) (any, bool) {
+	switch {
+	case s == "true":
+		return true, true
+	case s == "false":
+		return false, true
+	case s == "null":
+		return nil, true
+	case s == "undefined":
+		return Undefined{}, true
+	case number.MatchString(s):
+		f, err := strconv.ParseFloat(s, 64)
+		return f, err == nil
+	case plainQuote.MatchString(s):
+		return s[1 : len(s)-1], true
+	}
+	return nil, false
+}
+
+func (l ecmascript) Expr(src string) *Expr { return l.expr(src, kindExpr) }
+func (l ecmascript) Cond(src string) *Expr { return l.expr(src, kindCond) }
+
+func (ecmascript) Location(src string) *Expr {
+	e := &Expr{Source: src, kind: kindLocation, usesEvent: eventName.MatchString(src)}
+	if m := system.FindStringSubmatch(src); m != nil {
+		e.Err = fmt.Errorf("TypeError: the system variable %s cannot be assigned to", m[1])
+		return e
+	}
+	name := strings.TrimSpace(src)
+	c := &compiled{}
+	if identifier.MatchString(name) {
+		if reserved[name] {
+			e.Err = fmt.Errorf("SyntaxError: %q is not a location", name)
+			return e
+		}
+		c.name = name
+	}
+	program, err := goja.Compile("location", "(function(v){'use strict';"+src+"\n=v})", false)
+	if name == "" {
+		err = errors.New("SyntaxError: empty location")
+	}
+	if err != nil {
+		e.Err = syntaxError(err)
+		return e
+	}
+	c.program = program
+	e.prog = c
+	return e
+}
+
+// Script compiles statements. Top-level let, const and class become var: a
+// script's variables are data, and only what is a property of the global
+// object can be found and saved.
+func (ecmascript) Script(src string) *Expr {
+	e := &Expr{Source: src, kind: kindScript, usesEvent: eventName.MatchString(src)}
+	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
+	if err != nil {
+		e.Err = syntaxError(err)
+		return e
+	}
+	for i, s := range tree.Body {
+		switch s := s.(type) {
+		case *ast.LexicalDeclaration:
+			tree.Body[i] = &ast.VariableStatement{Var: s.Idx, List: s.List}
+		case *ast.ClassDeclaration:
+			b := &ast.Binding{Target: s.Class.Name, Initializer: s.Class}
+			tree.Body[i] = &ast.VariableStatement{Var: s.Class.Class, List: []*ast.Binding{b}}
+			tree.DeclarationList = append(tree.DeclarationList, &ast.VariableDeclaration{Var: s.Class.Class, List: []*ast.Binding{b}})
+			continue
+		default:
+			continue
+		}
+		v := tree.Body[i].(*ast.VariableStatement)
+		tree.DeclarationList = append(tree.DeclarationList, &ast.VariableDeclaration{Var: v.Var, List: v.List})
+	}
+	program, err := goja.CompileAST(tree, false)
+	if err != nil {
+		e.Err = syntaxError(err)
+		return e
+	}
+	e.prog = &compiled{program: program}
+	return e
+}
+
+func syntaxError(err error) error {
+	msg, _, _ := strings.Cut(err.Error(), "\n")
+	if !strings.Contains(msg, "SyntaxError") {
+		msg = "SyntaxError: " + msg
+	}
+	return errors.New(msg)
+}
+
+func (ecmascript) NewStore(sys *System, scripts []*Expr) Store {
+	return &ecmaStore{sys: sys, scripts: scripts, data: map[string]any{}}
+}

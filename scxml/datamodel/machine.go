@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datamodel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/dop251/goja"
+)
+
+// machine is a goja runtime for the length of a step.
+type machine struct {
+	vm    *goja.Runtime
+	store *ecmaStore
+	event goja.Value
+	plain *goja.Object // Object.prototype
+	// owned are the functions, and the objects holding functions, that the
+	// scripts of the chart made: they are made anew in every machine.
+	owned     map[string]goja.Value
+	domByNode map[*node]*goja.Object
+	domText   map[*goja.Object]func() XML
+}
+
+// builtins are the names that a fresh global object has.
+var builtins = func() map[string]bool {
+	names := map[string]bool{"In": true, "_event": true, "_sessionid": true, "_name": true, "_ioprocessors": true, "_x": true}
+	for _, n := range goja.New().GlobalObject().GetOwnPropertyNames() {
+		names[n] = true
+	}
+	return names
+}()
+
+// machine returns the machine of this step, made on first use: data, then the
+// scripts of the chart for their functions, then data again, because those
+// scripts also initialise variables.
+func (s *ecmaStore) machine() (*machine, error) {
+	if s.interrupted.Load() {
+		return nil, ErrInterrupted
+	}
+	if s.m != nil {
+		return s.m, nil
+	}
+	m := s.bare()
+	s.m = m
+	if s.loaded && len(s.scripts) > 0 {
+		for _, e := range s.scripts {
+			if e.Err == nil {
+				// What fails here failed when the session started, too.
+				_ = m.guard(func() error { _, err := m.vm.RunProgram(e.prog.(*compiled).program); return err })
+			}
+		}
+		m.keepOwned()
+		_ = m.guard(func() error {
+			g := m.vm.GlobalObject()
+			for _, name := range g.Keys() {
+				if _, saved := s.data[name]; !saved && m.owned[name] == nil {
+					// var makes properties that cannot be deleted.
+					if g.Delete(name) != nil {
+						_ = g.Set(name, goja.Undefined())
+					}
+				}
+			}
+			return nil
+		})
+		for _, name := range slices.Sorted(maps.Keys(s.data)) {
+			m.set(name, s.data[name])
+		}
+	}
+	return m, nil
+}
+
+// bare makes a machine with system variables and data.
+func (s *ecmaStore) bare() *machine {
+	vm := goja.New()
+	m := &machine{vm: vm, store: s}
+	s.running.Store(vm)
+	vm.SetMaxCallStackSize(s.sys.CallDepth)
+	vm.SetTimeSource(func() time.Time { return s.sys.Now })
+	vm.SetRandSource(s.float)
+	m.plain = vm.NewObject().Prototype()
+
+	g := vm.GlobalObject()
+	_ = g.DefineDataProperty("In", vm.ToValue(func(id string) bool { return s.sys.In(id) }), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+	m.system("_event", func() goja.Value {
+		if s.event == nil {
+			return goja.Undefined()
+		}
+		if m.event == nil {
+			m.event = m.eventObject(s.event)
+		}
+		return m.event
+	})
+	m.system("_sessionid", func() goja.Value { return vm.ToValue(s.sys.SessionID) })
+	m.system("_name", func() goja.Value { return vm.ToValue(s.sys.Name) })
+	var ioprocessors goja.Value
+	m.system("_ioprocessors", func() goja.Value {
+		if ioprocessors == nil {
+			all := vm.NewObject()
+			for _, name := range slices.Sorted(maps.Keys(s.sys.IOProcessors)) {
+				one := vm.NewObject()
+				m.readOnly(one, "location", vm.ToValue(s.sys.IOProcessors[name]))
+				m.readOnly(all, name, one)
+			}
+			ioprocessors = all
+		}
+		return ioprocessors
+	})
+	x := vm.NewObject()
+	m.system("_x", func() goja.Value { return x })
+	for _, name := range slices.Sorted(maps.Keys(s.data)) {
+		m.set(name, s.data[name])
+	}
+	return m
+}
+
+// system defines a variable that cannot be assigned to, neither in strict code
+// nor in other code, where a merely read-only property would ignore it
+// silently (SCXML 5.10).
+func (m *machine) system(name string, get func() goja.Value) {
+	vm := m.vm
+	getter := vm.ToValue(func(goja.FunctionCall) goja.Value { return get() })
+	setter := vm.ToValue(func(goja.FunctionCall) goja.Value {
+		panic(vm.NewTypeError("the system variable %s cannot be assigned to", name))
+	})
+	_ = vm.GlobalObject().DefineAccessorProperty(name, getter, setter, goja.FLAG_FALSE, goja.FLAG_FALSE)
+}
+
+func (m *machine) readOnly(o *goja.Object, name string, v goja.Value) {
+	_ = o.DefineDataProperty(name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
+}
+
+func (m *machine) eventObject(ev *Event) goja.Value {
+	o := m.vm.NewObject()
+	text := func(name, v string) {
+		if v == "" {
+			m.readOnly(o, name, goja.Undefined())
+		} else {
+			m.readOnly(o, name, m.vm.ToValue(v))
+		}
+	}
+	text("name", ev.Name)
+	text("type", ev.Type)
+	text("sendid", ev.SendID)
+	text("origin", ev.Origin)
+	text("origintype", ev.OriginType)
+	text("invokeid", ev.InvokeID)
+	if ev.Data == nil {
+		m.readOnly(o, "data", goja.Undefined())
+	} else {
+		m.readOnly(o, "data", m.toJS(ev.Data))
+	}
+	return o
+}
+
+func (m *machine) get(name string) goja.Value {
+	var v goja.Value
+	_ = m.guard(func() error { v = m.vm.GlobalObject().Get(name); return nil })
+	return v
+}
+
+// has says whether name is a variable of the chart.
+func (m *machine) has(name string) bool {
+	if _, ok := m.store.data[name]; ok {
+		return true
+	}
+	return !builtins[name] && m.get(name) != nil
+}
+
+func (m *machine) set(name string, v any) {
+	_ = m.guard(func() error {
+		return m.vm.GlobalObject().DefineDataProperty(name, m.toJS(v), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	})
+	// A property made by var is not configurable; then only its value changes.
+	_ = m.guard(func() error { return m.vm.GlobalObject().Set(name, m.toJS(v)) })
+}
+
+// keepOwned notes what the scripts of the chart made that is no data.
+func (m *machine) keepOwned() {
+	m.owned = map[string]goja.Value{}
+	_ = m.guard(func() error {
+		g := m.vm.GlobalObject()
+		for _, name := range g.Keys() {
+			if v := g.Get(name); v != nil {
+				if _, err := m.export(v, m.store.sys.DataBytes); errors.Is(err, errNotData) {
+					m.owned[name] = v
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (m *machine) isOwned(name string, v goja.Value) bool {
+	o, ok := m.owned[name]
+	return ok && o.SameAs(v)
+}
+
+// guard turns whatever comes out of goja into an error with one line.
+func (m *machine) guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			switch r := r.(type) {
+			case *goja.InterruptedError:
+				err = ErrInterrupted
+			case error:
+				err = r
+			default:
+				err = fmt.Errorf("%v", r)
+			}
+		}
+	}()
+	if x := m.vm.Try(func() { err = f() }); x != nil {
+		err = x
+	}
+	var (
+		thrown      *goja.Exception
+		interrupted *goja.InterruptedError
+		overflow    *goja.StackOverflowError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &interrupted):
+		return ErrInterrupted
+	case errors.As(err, &overflow):
+		return errors.New("RangeError: too many nested calls")
+	case errors.As(err, &thrown):
+		return m.message(thrown)
+	}
+	return err
+}
+
+func (m *machine) message(x *goja.Exception) error {
+	text := "exception"
+	// The value may be an object whose toString throws again.
+	m.vm.Try(func() { text = x.Value().String() })
+	if len(text) > 500 {
+		text = text[:500] + "…"
+	}
+	return errors.New(text)
+}
+
+// toJS makes the value of v in the machine.
+func (m *machine) toJS(v any) goja.Value {
+	switch v := v.(type) {
+	case nil:
+		return goja.Null()
+	case Undefined:
+		return goja.Undefined()
+	case XML:
+		n, err := parseXML(string(v))
+		if err != nil {
+			return m.vm.ToValue(string(v))
+		}
+		return m.domObject(n, string(v))
+	case []any:
+		items := make([]any, len(v))
+		for i, e := range v {
+			items[i] = m.toJS(e)
+		}
+		return m.vm.NewArray(items...)
+	case map[string]any:
+		o := m.vm.NewObject()
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if k == "__proto__" {
+				_ = o.DefineDataProperty(k, m.toJS(v[k]), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+			} else {
+				_ = o.Set(k, m.toJS(v[k]))
+			}
+		}
+		return o
+	default:
+		return m.vm.ToValue(v)
+	}
+}
+
+var errNotData = errors.New("it is no data")
+
+var errTooLarge = errors.New("the data grow beyond the limit")
+
+// export gives the canonical value of v, of about limit bytes at most.
+func (m *machine) export(v goja.Value, limit int) (out any, err error) {
+	budget := limit
+	var path []*goja.Object
+	var walk func(v goja.Value) (any, error)
+	walk = func(v goja.Value) (any, error) {
+		if budget -= 2; budget < 0 {
+			return nil, errTooLarge
+		}
+		if v == nil || goja.IsUndefined(v) {
+			return Undefined{}, nil
+		}
+		if goja.IsNull(v) {
+			return nil, nil
+		}
+		o, ok := v.(*goja.Object)
+		if !ok {
+			switch p := v.Export().(type) {
+			case bool:
+				return p, nil
+			case string:
+				budget -= len(p)
+				return p, nil
+			case int64:
+				return float64(p), nil
+			case float64:
+				return p, nil
+			default:
+				return nil, fmt.Errorf("%w: %T", errNotData, p)
+			}
+		}
+		if text, ok := m.domText[o]; ok {
+			x := text()
+			budget -= len(x)
+			return x, nil
+		}
+		if len(path) >= maxDepth || slices.Contains(path, o) {
+			return nil, fmt.Errorf("%w: it is cyclic or nested too deeply", errNotData)
+		}
+		path = append(path, o)
+		defer func() { path = path[:len(path)-1] }()
+		switch class := o.ClassName(); {
+		case class == "Array":
+			n := o.Get("length").ToInteger()
+			if n > int64(budget) {
+				return nil, errTooLarge
+			}
+			list := make([]any, n)
+			for i := range list {
+				e, err := walk(o.Get(strconv.Itoa(i)))
+				if err != nil {
+					return nil, err
+				}
+				list[i] = e
+			}
+			return list, nil
+		case class == "Object" && (o.Prototype() == nil || o.Prototype() == m.plain):
+			object := map[string]any{}
+			for _, k := range o.Keys() {
+				budget -= len(k)
+				e, err := walk(o.Get(k))
+				if err != nil {
+					return nil, err
+				}
+				object[k] = e
+			}
+			return object, nil
+		default:
+			return nil, fmt.Errorf("%w: it is or contains a %s", errNotData, class)
+		}
+	}
+	err = m.guard(func() error { out, err = walk(v); return err })
+	return out, err
+}
+
+// measure gives the number of canonical bytes of v, or an error beyond limit.
+func measure(v any, limit int) (int, error) {
+	n := 0
+	switch v := v.(type) {
+	case string:
+		n = len(v) + 2
+	case XML:
+		n = len(v) + 10
+	case []any:
+		n = 2 + len(v)
+		for _, e := range v {
+			k, err := measure(e, limit-n)
+			if err != nil {
+				return 0, err
+			}
+			n += k
+		}
+	case map[string]any:
+		n = 2
+		for k, e := range v {
+			l, err := measure(e, limit-n-len(k))
+			if err != nil {
+				return 0, err
+			}
+			n += l + len(k) + 4
+		}
+	default:
+		n = 8
+	}
+	if n > limit {
+		return 0, errTooLarge
+	}
+	return n, nil
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datamodel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
+	"github.com/dop251/goja"
+)
+
+// ecmaStore keeps data as canonical values. While a step runs and has needed a
+// machine, the machine holds the truth about what it may have changed.
+type ecmaStore struct {
+	sys     *System
+	scripts []*Expr
+	data    map[string]any
+	size    map[string]int
+
+	event  *Event
+	loaded bool
+	random *rand.Rand
+	m      *machine
+
+	// all says that any location may have changed in the machine; changed
+	// names single ones.
+	all     bool
+	changed map[string]bool
+
+	running     atomic.Pointer[goja.Runtime]
+	interrupted atomic.Bool
+}
+
+func (s *ecmaStore) Declare(id string) error {
+	if !identifier.MatchString(id) || reserved[id] || system.MatchString(id) {
+		return fmt.Errorf("SyntaxError: %q is not the name of a variable", id)
+	}
+	if _, ok := s.data[id]; ok {
+		return nil
+	}
+	if s.m != nil && s.m.has(id) {
+		return nil
+	}
+	s.data[id] = Undefined{}
+	if s.m != nil {
+		s.m.set(id, Undefined{})
+	}
+	return nil
+}
+
+func (s *ecmaStore) Eval(e *Expr) (any, error) {
+	if c, ok := e.prog.(*compiled); ok && c.isConstant {
+		return Plain(c.constant), nil
+	}
+	v, err := s.run(e)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.m.export(v, s.sys.DataBytes)
+	if err != nil {
+		return nil, err
+	}
+	return Plain(out), nil
+}
+
+func (s *ecmaStore) Bool(e *Expr) (bool, error) {
+	if c, ok := e.prog.(*compiled); ok && c.isConstant {
+		if b, ok := c.constant.(bool); ok {
+			return b, nil
+		}
+	}
+	v, err := s.run(e)
+	if err != nil {
+		return false, err
+	}
+	return v.ToBoolean(), nil
+}
+
+func (s *ecmaStore) Assign(loc, e *Expr) error {
+	if loc.Err != nil {
+		return loc.Err
+	}
+	if c, ok := e.prog.(*compiled); ok && c.isConstant {
+		return s.Put(loc, c.constant)
+	}
+	v, err := s.run(e)
+	if err != nil {
+		return err
+	}
+	return s.store(loc, v)
+}
+
+func (s *ecmaStore) Put(loc *Expr, v any) error {
+	if loc.Err != nil {
+		return loc.Err
+	}
+	name := loc.prog.(*compiled).name
+	if _, known := s.data[name]; known && s.m == nil {
+		if n, err := measure(v, s.sys.DataBytes); err == nil {
+			s.data[name] = v
+			s.resize(name, n)
+			return nil
+		}
+	}
+	m, err := s.machine()
+	if err != nil {
+		return err
+	}
+	return s.store(loc, m.toJS(v))
+}
+
+// store writes v to the location loc in the machine.
+func (s *ecmaStore) store(loc *Expr, v goja.Value) error {
+	c := loc.prog.(*compiled)
+	if c.name != "" {
+		if !s.m.has(c.name) {
+			return fmt.Errorf("ReferenceError: %s is not defined", c.name)
+		}
+		if s.changed == nil {
+			s.changed = map[string]bool{}
+		}
+		s.changed[c.name] = true
+		return s.m.guard(func() error { return s.m.vm.GlobalObject().Set(c.name, v) })
+	}
+	s.all = true
+	return s.m.guard(func() error {
+		f, err := s.m.vm.RunProgram(c.program)
+		if err != nil {
+			return err
+		}
+		call, _ := goja.AssertFunction(f)
+		_, err = call(goja.Undefined(), v)
+		return err
+	})
+}
+
+func (s *ecmaStore) Run(e *Expr) error {
+	s.all = true
+	_, err := s.run(e)
+	return err
+}
+
+func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
+	if e.Err != nil {
+		return nil, e.Err
+	}
+	m, err := s.machine()
+	if err != nil {
+		return nil, err
+	}
+	c := e.prog.(*compiled)
+	if c.isConstant {
+		return m.toJS(c.constant), nil
+	}
+	if !e.pure {
+		s.all = true
+	}
+	var v goja.Value
+	err = m.guard(func() error {
+		v, err = m.vm.RunProgram(c.program)
+		return err
+	})
+	return v, err
+}
+
+func (s *ecmaStore) Load() []error {
+	s.loaded = true
+	s.all = true
+	errs := make([]error, len(s.scripts))
+	if len(s.scripts) == 0 {
+		return errs
+	}
+	if s.m == nil {
+		if s.m = s.bare(); s.interrupted.Load() {
+			return errs
+		}
+	}
+	for i, e := range s.scripts {
+		errs[i] = s.Run(e)
+	}
+	s.m.keepOwned()
+	return errs
+}
+
+// Each walks a copy of the array, so that the body may change it (SCXML 4.6).
+func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) error {
+	s.all = true
+	v, err := s.run(array)
+	if err != nil {
+		return err
+	}
+	o, ok := v.(*goja.Object)
+	if !ok || o.ClassName() != "Array" {
+		return fmt.Errorf("TypeError: %s is not an array", array.Source)
+	}
+	if err := s.Declare(item); err != nil {
+		return err
+	}
+	if index != "" {
+		if err := s.Declare(index); err != nil {
+			return err
+		}
+	}
+	var items []goja.Value
+	err = s.m.guard(func() error {
+		n := o.Get("length").ToInteger()
+		if n > int64(s.sys.DataBytes) {
+			return errors.New("RangeError: array is too long")
+		}
+		for i := range n {
+			e := o.Get(fmt.Sprint(i))
+			if e == nil {
+				e = goja.Undefined()
+			}
+			items = append(items, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	g := s.m.vm.GlobalObject()
+	for i, e := range items {
+		err := s.m.guard(func() error {
+			if index != "" {
+				if err := g.Set(index, i); err != nil {
+					return err
+				}
+			}
+			return g.Set(item, e)
+		})
+		if err != nil {
+			return err
+		}
+		if err := body(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *ecmaStore) SetEvent(ev *Event) {
+	s.event = ev
+	if s.m != nil {
+		s.m.event = nil
+	}
+}
+
+// Settle reads back what the machine may have changed and drops the machine.
+func (s *ecmaStore) Settle() []error {
+	var faults []error
+	defer s.Discard()
+	if s.m == nil || !s.all && len(s.changed) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	if s.all {
+		for name := range s.data {
+			names[name] = true
+		}
+		_ = s.m.guard(func() error {
+			for _, name := range s.m.vm.GlobalObject().Keys() {
+				names[name] = true
+			}
+			return nil
+		})
+	} else {
+		maps.Copy(names, s.changed)
+	}
+	total := 0
+	for name, n := range s.size {
+		if !names[name] {
+			total += n
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		v := s.m.get(name)
+		if v == nil {
+			delete(s.data, name)
+			s.resize(name, 0)
+			continue
+		}
+		if s.m.isOwned(name, v) {
+			delete(s.data, name)
+			continue
+		}
+		out, err := s.m.export(v, s.sys.DataBytes-total)
+		n := 0
+		if err == nil {
+			n, err = measure(out, s.sys.DataBytes-total)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s cannot be kept: %w", name, err))
+			out, n = Undefined{}, 0
+		}
+		total += n
+		s.resize(name, n)
+		s.data[name] = out
+	}
+	return faults
+}
+
+func (s *ecmaStore) Discard() {
+	s.m, s.all, s.changed, s.random = nil, false, nil, nil
+	s.running.Store(nil)
+}
+
+func (s *ecmaStore) resize(name string, n int) {
+	if s.size == nil {
+		s.size = map[string]int{}
+	}
+	s.size[name] = n
+}
+
+func (s *ecmaStore) Data() map[string]any { return s.data }
+
+func (s *ecmaStore) Restore(data map[string]any) {
+	s.data, s.size, s.m, s.loaded = data, nil, nil, true
+	for name, v := range data {
+		n, _ := measure(v, math.MaxInt)
+		s.resize(name, n)
+	}
+}
+
+func (s *ecmaStore) Interrupt() {
+	s.interrupted.Store(true)
+	if vm := s.running.Load(); vm != nil {
+		vm.Interrupt(ErrInterrupted)
+	}
+}
+
+// float gives Math.random for this step.
+func (s *ecmaStore) float() float64 {
+	if s.random == nil {
+		s.random = rand.New(rand.NewPCG(s.sys.Seed, 0x9e3779b97f4a7c15))
+	}
+	return s.random.Float64()
+}

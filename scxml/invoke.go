@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
+
+// invoke is a compiled <invoke> (SCXML 6.4).
+type invoke struct {
+	node
+	state       *state
+	index       int
+	id          string
+	idlocation  *datamodel.Expr
+	typ, src    valueOrExpr
+	payload     *payload
+	autoforward bool
+	finalize    []executable
+	// implicit are the locations that an empty <finalize> updates from the
+	// event (SCXML 6.5.2); nil without an empty <finalize>.
+	implicit []implicitUpdate
+}
+
+type implicitUpdate struct {
+	name string
+	loc  *datamodel.Expr
+}
+
+func (k *compiler) invoke(e *Element, s *state) *invoke {
+	x := &invoke{
+		node:        node{"invoke", s.id, e.Position},
+		state:       s,
+		index:       len(s.invokes),
+		id:          e.attr("id"),
+		idlocation:  k.location(e, "idlocation"),
+		typ:         k.either(e, "type", "typeexpr"),
+		src:         k.either(e, "src", "srcexpr"),
+		payload:     k.payload(e),
+		autoforward: e.attr("autoforward") == "true",
+	}
+	f := e.child("finalize")
+	if f == nil {
+		return x
+	}
+	if x.finalize = k.block(f, s.id); len(x.finalize) > 0 {
+		return x
+	}
+	for name := range strings.FieldsSeq(e.attr("namelist")) {
+		x.implicit = append(x.implicit, implicitUpdate{name, k.chart.lang.Location(name)})
+	}
+	for _, c := range e.elements() {
+		if loc := k.location(c, "location"); c.Name == "param" && loc != nil {
+			x.implicit = append(x.implicit, implicitUpdate{c.attr("name"), loc})
+		}
+	}
+	return x
+}
+
+// invocation is a service that runs for a state.
+type invocation struct {
+	id   string
+	decl *invoke
+}
+
+func (ip *Interpreter) invocation(id string) *invocation {
+	for _, v := range ip.invocations {
+		if v.id == id {
+			return v
+		}
+	}
+	return nil
+}
+
+// invoke starts the service of x, at the end of a macrostep. If an argument
+// fails it is not started (SCXML 6.4.2).
+func (ip *Interpreter) invoke(x *invoke) {
+	if err := ip.tryInvoke(x); err != nil {
+		ip.raiseFault(x.fail(err))
+	}
+}
+
+func (ip *Interpreter) tryInvoke(x *invoke) error {
+	id := x.id
+	if id == "" {
+		ip.invokes++
+		id = fmt.Sprintf("%s.%d", x.state.id, ip.invokes)
+	}
+	if x.idlocation != nil {
+		if err := ip.data.Put(x.idlocation, id); err != nil {
+			return err
+		}
+	}
+	typ, err := x.typ.evaluate(ip)
+	if err != nil {
+		return err
+	}
+	switch typ {
+	case "", "scxml", SCXMLInvoke, "http://www.w3.org/TR/scxml", SCXMLProcessor:
+		typ = SCXMLInvoke
+	default:
+		if o := ip.chart.options; o.InvokeTypes != nil && !slices.Contains(o.InvokeTypes, typ) {
+			return fmt.Errorf("invoke type %q is not supported", typ)
+		}
+	}
+	src, err := x.src.evaluate(ip)
+	if err != nil {
+		return err
+	}
+	params, data, err := x.payload.evaluate(ip, false)
+	if err != nil {
+		return err
+	}
+	v := Invoke{ID: id, Type: typ, Src: src, Autoforward: x.autoforward, State: x.state.id}
+	if x.payload.content {
+		v.Content = data
+	}
+	if len(params) > 0 {
+		v.Data = make(map[string]any, len(params))
+		for _, p := range params {
+			v.Data[p.Name] = p.Value
+		}
+	}
+	ip.invocations = append(ip.invocations, &invocation{id, x})
+	ip.emit(v)
+	return nil
+}
+
+// cancelInvoke ends the services of a state that is left.
+func (ip *Interpreter) cancelInvoke(s *state) {
+	ip.invocations = slices.DeleteFunc(ip.invocations, func(v *invocation) bool {
+		if v.decl.state != s {
+			return false
+		}
+		ip.emit(Uninvoke{v.id})
+		return true
+	})
+}
+
+// passToInvocations finalizes ev if an invocation sent it, forwards it where
+// that is wanted, and forgets an invocation that is done.
+func (ip *Interpreter) passToInvocations(ev Event) {
+	for _, v := range slices.Clone(ip.invocations) {
+		if v.id == ev.InvokeID {
+			ip.applyFinalize(v, ev)
+			if ev.Name == "done.invoke."+v.id {
+				ip.invocations = slices.DeleteFunc(ip.invocations, func(o *invocation) bool { return o == v })
+				continue
+			}
+		}
+		if v.decl.autoforward {
+			ip.emit(Forward{v.id, ev})
+		}
+	}
+}
+
+func (ip *Interpreter) applyFinalize(v *invocation, ev Event) {
+	ip.executeContent(v.decl.finalize)
+	fields, ok := ev.Data.(map[string]any)
+	if !ok {
+		return
+	}
+	for _, u := range v.decl.implicit {
+		if value, ok := fields[u.name]; ok {
+			if err := ip.data.Put(u.loc, value); err != nil {
+				ip.raiseFault(&fault{event: errorExecution, element: "finalize", at: v.decl.at, err: err})
+			}
+		}
+	}
+}

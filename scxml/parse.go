@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Parse reads an SCXML document. name is used in messages only. A document that
+// is not well-formed, has a DOCTYPE, a wrong structure, a target that does not
+// exist, an id twice, or goes beyond l is refused with a *[SyntaxError].
+// Elements and attributes of other namespaces are kept and otherwise ignored.
+func Parse(name string, doc []byte, l Limits) (*Document, error) {
+	l = l.resolved()
+	if len(doc) > l.DocumentBytes {
+		return nil, &SyntaxError{Name: name, Position: Position{1, 1},
+			Message: fmt.Sprintf("document of %d bytes is larger than the limit of %d", len(doc), l.DocumentBytes)}
+	}
+	root, err := readElements(name, doc, l)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(doc)
+	b := builder{name: name, doc: &Document{
+		Source:  name,
+		Binding: "early",
+		digest:  "sha256:" + hex.EncodeToString(sum[:]),
+		byID:    map[string]*State{},
+		element: root,
+	}}
+	return b.build(root)
+}
+
+// readElements reads the XML into a tree. It knows nothing of SCXML.
+func readElements(name string, doc []byte, l Limits) (*Element, error) {
+	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
+	d := xml.NewDecoder(bytes.NewReader(doc))
+	d.Strict = true
+	// Without a reader for other encodings the decoder refuses them; what
+	// says that it is ASCII or UTF-8 is read as it is.
+	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
+		switch strings.ToLower(charset) {
+		case "us-ascii", "ascii":
+			return in, nil
+		}
+		return nil, fmt.Errorf("encoding %q is not supported, use UTF-8", charset)
+	}
+	var root *Element
+	var open []*Element
+	count := 0
+	fail := func(p Position, format string, args ...any) error {
+		return &SyntaxError{Name: name, Position: p, Message: fmt.Sprintf(format, args...)}
+	}
+	for {
+		line, column := d.InputPos()
+		at := Position{line, column}
+		tok, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			line, column = d.InputPos()
+			msg := err.Error()
+			if s, ok := errors.AsType[*xml.SyntaxError](err); ok {
+				msg = s.Msg
+			}
+			return nil, fail(Position{line, column}, "%s", msg)
+		}
+		switch t := tok.(type) {
+		case xml.Directive:
+			return nil, fail(at, "<!%.7s is refused: documents with a DOCTYPE are not accepted", t)
+		case xml.StartElement:
+			if len(open) == 0 && root != nil {
+				return nil, fail(at, "more than one root element")
+			}
+			if len(open) >= l.Depth {
+				return nil, fail(at, "elements are nested more than %d deep", l.Depth)
+			}
+			if count++; count > l.Elements {
+				return nil, fail(at, "more than %d elements", l.Elements)
+			}
+			e := &Element{Space: t.Name.Space, Name: t.Name.Local, Position: at}
+			for _, a := range t.Attr {
+				if a.Name.Space == "" && a.Name.Local == "xmlns" {
+					a.Name = xml.Name{Space: "xmlns"}
+				}
+				for _, b := range e.Attrs {
+					if b.Space == a.Name.Space && b.Name == a.Name.Local {
+						return nil, fail(at, "attribute %q occurs twice", a.Name.Local)
+					}
+				}
+				e.Attrs = append(e.Attrs, Attr{a.Name.Space, a.Name.Local, a.Value})
+			}
+			if len(open) == 0 {
+				root = e
+			} else {
+				p := open[len(open)-1]
+				p.Children = append(p.Children, Node{Element: e})
+			}
+			open = append(open, e)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			if len(open) == 0 {
+				if len(bytes.TrimSpace(t)) > 0 {
+					return nil, fail(at, "text outside of the root element")
+				}
+				continue
+			}
+			p := open[len(open)-1]
+			if n := len(p.Children); n > 0 && p.Children[n-1].Element == nil {
+				p.Children[n-1].Text += string(t)
+			} else if len(t) > 0 {
+				p.Children = append(p.Children, Node{Text: string(t)})
+			}
+		}
+	}
+	if root == nil {
+		return nil, fail(Position{1, 1}, "no root element")
+	}
+	return root, nil
+}
+
+// attr gives an attribute of SCXML itself.
+func (e *Element) attr(name string) string {
+	v, _ := e.Attribute("", name)
+	return v
+}
+
+func (e *Element) hasAttr(name string) bool {
+	_, ok := e.Attribute("", name)
+	return ok
+}
+
+// text is the text directly inside e.
+func (e *Element) text() string {
+	var b strings.Builder
+	for _, c := range e.Children {
+		b.WriteString(c.Text)
+	}
+	return b.String()
+}
+
+// elements are the SCXML children of e; those of other namespaces are left out.
+func (e *Element) elements() []*Element {
+	var out []*Element
+	for _, c := range e.Children {
+		if c.Element != nil && c.Element.Space == Namespace {
+			out = append(out, c.Element)
+		}
+	}
+	return out
+}
+
+// child is the first SCXML child of that name, or nil.
+func (e *Element) child(name string) *Element {
+	for _, c := range e.elements() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// inner is what stands inside e as XML text that can be read alone: the
+// namespaces that are in force are declared where they are used.
+func (e *Element) inner() string {
+	var b strings.Builder
+	for _, c := range e.Children {
+		if c.Element == nil {
+			_ = xml.EscapeText(&b, []byte(c.Text))
+		} else {
+			c.Element.write(&b, "")
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// write writes e, with space being the default namespace in force.
+func (e *Element) write(b *strings.Builder, space string) {
+	b.WriteString("<" + e.Name)
+	if e.Space != space {
+		attribute(b, "xmlns", e.Space)
+	}
+	prefixes := 0
+	for _, a := range e.Attrs {
+		switch a.Space {
+		case "":
+			attribute(b, a.Name, a.Value)
+		case "xmlns":
+		case "xml", "http://www.w3.org/XML/1998/namespace":
+			attribute(b, "xml:"+a.Name, a.Value)
+		default:
+			prefixes++
+			prefix := fmt.Sprintf("ns%d", prefixes)
+			attribute(b, "xmlns:"+prefix, a.Space)
+			attribute(b, prefix+":"+a.Name, a.Value)
+		}
+	}
+	if len(e.Children) == 0 {
+		b.WriteString("/>")
+		return
+	}
+	b.WriteByte('>')
+	for _, c := range e.Children {
+		if c.Element == nil {
+			_ = xml.EscapeText(b, []byte(c.Text))
+		} else {
+			c.Element.write(b, e.Space)
+		}
+	}
+	b.WriteString("</" + e.Name + ">")
+}
+
+func attribute(b *strings.Builder, name, value string) {
+	b.WriteString(" " + name + `="`)
+	_ = xml.EscapeText(b, []byte(value))
+	b.WriteByte('"')
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
+
+// attribute is an attribute that has a form with a value and one with an
+// expression, such as target and targetexpr.
+type valueOrExpr struct {
+	value string
+	expr  *datamodel.Expr
+}
+
+func (k *compiler) either(e *Element, name, exprName string) valueOrExpr {
+	return valueOrExpr{e.attr(name), k.expr(e, exprName)}
+}
+
+func (a valueOrExpr) evaluate(ip *Interpreter) (string, error) {
+	if a.expr == nil {
+		return a.value, nil
+	}
+	return ip.text(a.expr)
+}
+
+// send is a compiled <send> (SCXML 6.2).
+type send struct {
+	node
+	id                        string
+	idlocation                *datamodel.Expr
+	event, target, typ, delay valueOrExpr
+	payload                   *payload
+}
+
+func (k *compiler) send(n node, e *Element) executable {
+	x := &send{
+		node:       n,
+		id:         e.attr("id"),
+		idlocation: k.location(e, "idlocation"),
+		event:      k.either(e, "event", "eventexpr"),
+		target:     k.either(e, "target", "targetexpr"),
+		typ:        k.either(e, "type", "typeexpr"),
+		delay:      k.either(e, "delay", "delayexpr"),
+		payload:    k.payload(e),
+	}
+	if x.delay.value != "" {
+		if _, err := parseDelay(x.delay.value); err != nil {
+			k.problem(e.Position, "%v", err)
+		}
+	}
+	return x
+}
+
+// execute evaluates all arguments now, whatever the delay (SCXML 6.2.4), and
+// hands the message on. If any of them fails nothing is sent.
+func (x *send) execute(ip *Interpreter) error {
+	id := x.id
+	if id == "" {
+		ip.sends++
+		id = fmt.Sprintf("send.%d", ip.sends)
+	}
+	err := x.send(ip, id)
+	if err == nil {
+		return nil
+	}
+	// Error events carry the id of the <send> that caused them (SCXML 5.10.1).
+	f := *x.fail(err).(*fault)
+	f.sendID = id
+	return &f
+}
+
+func (x *send) send(ip *Interpreter, id string) error {
+	if x.idlocation != nil {
+		if err := ip.data.Put(x.idlocation, id); err != nil {
+			return err
+		}
+	}
+	event, err := x.event.evaluate(ip)
+	if err != nil {
+		return err
+	}
+	target, err := x.target.evaluate(ip)
+	if err != nil {
+		return err
+	}
+	typ, err := x.typ.evaluate(ip)
+	if err != nil {
+		return err
+	}
+	delay, err := ip.elapsed(x.delay.value, x.delay.expr)
+	if err != nil {
+		return err
+	}
+	params, data, err := x.payload.evaluate(ip, false)
+	if err != nil {
+		return err
+	}
+	typ = canonicalType(typ)
+	if err := ip.allowed(typ, target); err != nil {
+		return err
+	}
+	s := Send{
+		SendID:  id,
+		Target:  target,
+		Type:    typ,
+		Params:  params,
+		Content: x.payload.content,
+		Event:   Event{Name: event, Type: External, Data: data},
+	}
+	if x.id != "" || x.idlocation != nil {
+		s.Event.SendID = id
+	}
+	if typ == SCXMLProcessor {
+		s.Event.OriginType = SCXMLProcessor
+		s.Event.Origin = ip.origin()
+	}
+	if target == "#_parent" {
+		s.Event.InvokeID = ip.invokeID
+	}
+	if delay == 0 {
+		return ip.dispatch(s, x.node)
+	}
+	if len(ip.pending) >= ip.chart.limits.Pending {
+		return fmt.Errorf("more than %d delayed sends", ip.chart.limits.Pending)
+	}
+	ip.delays++
+	d := Delayed{Seq: ip.delays, Due: ip.now.Add(delay), Delay: delay, Send: s}
+	ip.addPending(d)
+	r := ip.record()
+	r.Delayed = append(r.Delayed, Scheduled{d.Seq, id, event, delay})
+	return nil
+}
+
+// addPending keeps pending in the order in which sends are due.
+func (ip *Interpreter) addPending(d Delayed) {
+	i, _ := slices.BinarySearchFunc(ip.pending, d, compareDelayed)
+	ip.pending = slices.Insert(ip.pending, i, d)
+}
+
+func compareDelayed(a, b Delayed) int {
+	if c := a.Due.Compare(b.Due); c != 0 {
+		return c
+	}
+	if a.Seq < b.Seq {
+		return -1
+	}
+	return 1
+}
+
+// canonicalType gives the SCXML event I/O processor one name.
+func canonicalType(t string) string {
+	switch t {
+	case "", "scxml", SCXMLProcessor, "http://www.w3.org/TR/scxml", "http://www.w3.org/TR/scxml/":
+		return SCXMLProcessor
+	case "basichttp":
+		return BasicHTTPProcessor
+	default:
+		return t
+	}
+}
+
+// allowed says whether a message may be sent at all (SCXML 6.2.3, C.1).
+func (ip *Interpreter) allowed(typ, target string) error {
+	o := ip.chart.options
+	if typ != SCXMLProcessor {
+		if o.SendTypes != nil && !slices.Contains(o.SendTypes, typ) {
+			return fmt.Errorf("send type %q is not supported", typ)
+		}
+		return nil
+	}
+	switch {
+	case target == "", target == "#_internal", target == "#_parent", strings.HasPrefix(target, "#_scxml_"):
+		return nil
+	case ip.listed(target):
+		return nil
+	case strings.HasPrefix(target, "#_") && len(target) > 2:
+		return nil
+	default:
+		return fmt.Errorf("target %q is not a target of the SCXML event I/O processor", target)
+	}
+}
+
+// listed says whether the runtime routes target.
+func (ip *Interpreter) listed(target string) bool {
+	return slices.ContainsFunc(ip.chart.options.SendTargets, func(p string) bool { return strings.HasPrefix(target, p) })
+}
+
+// dispatch hands a message on whose time has come: into a queue of the session
+// or out as an effect. The error, if any, is an error.communication.
+func (ip *Interpreter) dispatch(s Send, n node) error {
+	unreachable := func(format string, args ...any) error {
+		return &fault{event: errorCommunication, element: n.element, at: n.at, sendID: s.SendID, err: fmt.Errorf(format, args...)}
+	}
+	if s.Type != SCXMLProcessor {
+		ip.emit(s)
+		return nil
+	}
+	switch {
+	case s.Target == "#_internal":
+		ev := s.Event
+		ev.Type, ev.Origin, ev.OriginType = Internal, "", ""
+		ip.noteRaised(ev.Name)
+		ip.enqueueInternal(ev)
+		return nil
+	case s.Target == "", s.Target == ip.origin():
+		ip.noteRaised(s.Event.Name)
+		ip.enqueueExternal(s.Event)
+		return nil
+	case s.Target == "#_parent":
+		if ip.invokeID == "" {
+			return unreachable("the session has no parent")
+		}
+	case ip.listed(s.Target):
+	case strings.HasPrefix(s.Target, "#_scxml_"):
+		return unreachable("session %q cannot be reached", s.Target)
+	case ip.invocation(strings.TrimPrefix(s.Target, "#_")) == nil:
+		return unreachable("there is no invocation %q", s.Target)
+	}
+	ip.emit(s)
+	return nil
+}
+
+// origin is the address of this session.
+func (ip *Interpreter) origin() string { return "#_scxml_" + ip.sys.SessionID }

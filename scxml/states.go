@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// children makes the states inside s and what belongs to s.
+func (b *builder) children(s *State) error {
+	for _, e := range s.Element.elements() {
+		var kind Kind
+		switch e.Name {
+		case "state":
+			kind = KindState
+		case "parallel":
+			kind = KindParallel
+		case "final":
+			kind = KindFinal
+		case "history":
+			switch t := e.attr("type"); t {
+			case "", "shallow":
+				kind = KindHistoryShallow
+			case "deep":
+				kind = KindHistoryDeep
+			default:
+				return b.fail(e.Position, "history type %q is neither shallow nor deep", t)
+			}
+		case "onentry":
+			s.OnEntry = append(s.OnEntry, e)
+			continue
+		case "onexit":
+			s.OnExit = append(s.OnExit, e)
+			continue
+		case "invoke":
+			s.Invokes = append(s.Invokes, e)
+			continue
+		case "donedata":
+			s.DoneData = e
+			continue
+		case "datamodel":
+			s.Data = append(s.Data, e.elements()...)
+			continue
+		case "script":
+			b.doc.scripts = append(b.doc.scripts, e)
+			continue
+		case "initial":
+			t, err := b.transition(s, e.child("transition"))
+			if err != nil {
+				return err
+			}
+			s.Initial = t
+			continue
+		case "transition":
+			t, err := b.transition(s, e)
+			if err != nil {
+				return err
+			}
+			if s.Kind.IsHistory() {
+				s.Initial = t
+			} else {
+				s.Transitions = append(s.Transitions, t)
+			}
+			continue
+		default:
+			continue
+		}
+		if err := b.state(s, e, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) state(parent *State, e *Element, kind Kind) error {
+	s := &State{ID: e.attr("id"), Kind: kind, Parent: parent, Element: e, Position: e.Position}
+	if e.hasAttr("id") {
+		if s.ID == "" || strings.ContainsAny(s.ID, " \t\r\n") {
+			return b.fail(e.Position, "%q is not an id", s.ID)
+		}
+		if other := b.doc.byID[s.ID]; other != nil {
+			return b.fail(e.Position, "id %q is not unique: line %d has it too", s.ID, other.Line)
+		}
+		b.doc.byID[s.ID] = s
+	}
+	b.doc.States = append(b.doc.States, s)
+	s.Order = len(b.doc.States)
+	parent.Children = append(parent.Children, s)
+	return b.children(s)
+}
+
+// nameAnonymous gives states without an id one that no other has.
+func (b *builder) nameAnonymous() {
+	for _, s := range b.doc.States {
+		if s.ID != "" {
+			continue
+		}
+		name, _, _ := strings.Cut(s.Kind.String(), "(")
+		s.ID, s.Anonymous = fmt.Sprintf("_%s%d", name, s.Order), true
+		for b.doc.byID[s.ID] != nil {
+			s.ID = "_" + s.ID
+		}
+		b.doc.byID[s.ID] = s
+	}
+}
+
+func (b *builder) transition(source *State, e *Element) (*Transition, error) {
+	t := &Transition{Source: source, Event: e.attr("event"), Cond: e.attr("cond"), Element: e, Position: e.Position}
+	for d := range strings.FieldsSeq(t.Event) {
+		t.Events = append(t.Events, normalizeDescriptor(d))
+	}
+	switch v := e.attr("type"); v {
+	case "", "external":
+	case "internal":
+		t.Internal = true
+	default:
+		return nil, b.fail(e.Position, "transition type %q is neither internal nor external", v)
+	}
+	initial := source.Kind.IsHistory() || source.Initial == nil && source.Element.child("initial") != nil && source.Element.child("initial").child("transition") == e
+	switch {
+	case initial && (e.hasAttr("event") || e.hasAttr("cond")):
+		return nil, b.fail(e.Position, "the transition of <initial> and <history> cannot have event or cond")
+	case initial && !e.hasAttr("target"):
+		return nil, b.fail(e.Position, "the transition of <initial> and <history> needs a target")
+	case !e.hasAttr("event") && !e.hasAttr("cond") && !e.hasAttr("target"):
+		return nil, b.fail(e.Position, "<transition> needs event, cond or target")
+	case e.hasAttr("event") && len(t.Events) == 0:
+		return nil, b.fail(e.Position, "the attribute event is empty")
+	case e.hasAttr("target") && strings.TrimSpace(e.attr("target")) == "":
+		return nil, b.fail(e.Position, "the attribute target is empty")
+	}
+	b.pending = append(b.pending, pendingTransition{t, e.attr("target")})
+	return t, nil
+}
+
+// normalizeDescriptor drops what may follow a descriptor without meaning
+// (SCXML 3.12.1): "a.*" and "a." are "a".
+func normalizeDescriptor(d string) string {
+	for d != "*" {
+		switch {
+		case strings.HasSuffix(d, ".*"):
+			d = d[:len(d)-2]
+		case strings.HasSuffix(d, ".") && len(d) > 1:
+			d = d[:len(d)-1]
+		default:
+			return d
+		}
+	}
+	return d
+}
+
+// resolve looks up the targets of a transition and checks that all of them can
+// be active together (SCXML 3.11).
+func (b *builder) resolve(p pendingTransition) error {
+	for id := range strings.FieldsSeq(p.targets) {
+		s := b.doc.byID[id]
+		if s == nil {
+			return b.fail(p.t.Position, "target %q does not exist", id)
+		}
+		for _, o := range p.t.Targets {
+			if s == o {
+				return b.fail(p.t.Position, "target %q occurs twice", id)
+			}
+			if !orthogonal(s, o) {
+				return b.fail(p.t.Position, "targets %q and %q cannot be active together", o.ID, s.ID)
+			}
+		}
+		p.t.Targets = append(p.t.Targets, s)
+	}
+	return nil
+}
+
+// orthogonal says whether a and b are in different regions of a parallel state,
+// or one inside the other.
+func orthogonal(a, b *State) bool {
+	if within(a, b) || within(b, a) {
+		return true
+	}
+	for p := a.Parent; p != nil; p = p.Parent {
+		if within(b, p) {
+			return p.Kind == KindParallel
+		}
+	}
+	return false
+}
+
+// within says whether s is a proper descendant of p.
+func within(s, p *State) bool {
+	for s = s.Parent; s != nil; s = s.Parent {
+		if s == p {
+			return true
+		}
+	}
+	return false
+}
+
+// defaults gives s its initial transition and checks where it goes.
+func (b *builder) defaults(s *State) error {
+	e := s.Element
+	hasStates := slices.ContainsFunc(s.Children, func(c *State) bool { return !c.Kind.IsHistory() })
+	switch s.Kind {
+	case KindRoot, KindState:
+		if s.Initial == nil && e.hasAttr("initial") {
+			if !hasStates {
+				return b.fail(e.Position, "a state without children cannot have an initial state")
+			}
+			s.Initial = &Transition{Source: s, Position: s.Position}
+			if strings.TrimSpace(e.attr("initial")) == "" {
+				return b.fail(e.Position, "the attribute initial is empty")
+			}
+			if err := b.resolve(pendingTransition{s.Initial, e.attr("initial")}); err != nil {
+				return err
+			}
+		}
+		if s.Initial == nil && hasStates {
+			for _, c := range s.Children {
+				if !c.Kind.IsHistory() {
+					s.Initial = &Transition{Source: s, Targets: []*State{c}, Position: s.Position}
+					break
+				}
+			}
+		}
+		if s.Initial == nil {
+			return nil
+		}
+		if !hasStates {
+			return b.fail(e.Position, "a state without children cannot have an initial state")
+		}
+		for _, t := range s.Initial.Targets {
+			if !within(t, s) {
+				return b.fail(s.Initial.Position, "initial state %q is not inside %q", t.ID, s.ID)
+			}
+		}
+	case KindHistoryShallow, KindHistoryDeep:
+		for _, t := range s.Initial.Targets {
+			if !within(t, s.Parent) || t == s {
+				return b.fail(s.Initial.Position, "default %q of history %q is not inside %q", t.ID, s.ID, s.Parent.ID)
+			}
+			if s.Kind == KindHistoryShallow && t.Parent != s.Parent {
+				return b.fail(s.Initial.Position, "default %q of the shallow history %q is not a child of %q", t.ID, s.ID, s.Parent.ID)
+			}
+		}
+	}
+	return nil
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // apache lists the paths under the Apache licence.
-var apache = []string{"scxml/", "proto/", "docs/examples/", "examples/application/"}
+var apache = []string{"scxml/", "proto/", "examples/application/"}
 
 // sources lists the endings of files that must carry a header. Files in scripts/
 // have none.

@@ -98,9 +98,9 @@ func reason(output string) string {
 	return last
 }
 
-// nodeCount finds the closing counts of node's runner ("# pass 12", "ℹ pass 12")
-// and of Playwright ("  12 passed (3s)").
-var nodeCount = regexp.MustCompile(`^\s*(?:[#ℹ] (pass|fail|skipped|cancelled) (\d+)|(\d+) (passed|failed|skipped|flaky|did not run)\b.*)$`)
+// nodeCount finds the closing counts of node's runner ("# pass 12", "ℹ pass 12"),
+// and of Playwright ("  12 passed (3s)") and Vitest ("  Tests  3 passed | 1 failed (4)").
+var nodeCount = regexp.MustCompile(`^\s*(?:[#ℹ] (pass|fail|skipped|cancelled) (\d+)|(?:Tests  )?(\d+) (passed|failed|skipped|flaky|did not run)(?: \([^)]*\))?)$`)
 
 // escape finds the colours that a terminal understands.
 var escape = regexp.MustCompile(`\x1b\[[0-9;]*m`)
@@ -111,23 +111,28 @@ func countNodeTests(in io.Reader, out io.Writer, r *result) {
 	for {
 		line, err := lines.ReadString('\n')
 		fmt.Fprint(out, line)
-		if m := nodeCount.FindStringSubmatch(strings.TrimRight(escape.ReplaceAllString(line, ""), "\r\n")); m != nil {
-			word, number := m[1]+m[4], m[2]+m[3]
-			n, _ := strconv.Atoi(number)
-			switch {
-			case n == 0:
-			case word == "pass" || word == "passed":
-				r.passed += n
-			case word == "skipped":
-				r.skipped = append(r.skipped, fmt.Sprintf("%d browser tests", n))
-				r.skippedMore += n - 1
-			default:
-				r.fail(fmt.Sprintf("%d browser tests: %s", n, word))
-				r.failedMore += n - 1
+		for part := range strings.SplitSeq(strings.TrimRight(escape.ReplaceAllString(line, ""), "\r\n"), " | ") {
+			if m := nodeCount.FindStringSubmatch(part); m != nil {
+				n, _ := strconv.Atoi(m[2] + m[3])
+				countNodeWord(m[1]+m[4], n, r)
 			}
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+func countNodeWord(word string, n int, r *result) {
+	switch {
+	case n == 0:
+	case word == "pass" || word == "passed":
+		r.passed += n
+	case word == "skipped":
+		r.skipped = append(r.skipped, fmt.Sprintf("%d tests", n))
+		r.skippedMore += n - 1
+	default:
+		r.fail(fmt.Sprintf("%d tests: %s", n, word))
+		r.failedMore += n - 1
 	}
 }

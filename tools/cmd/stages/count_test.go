@@ -69,6 +69,8 @@ func TestCountNodeTests(t *testing.T) {
 		{"tap", "# tests 5\n# pass 3\n# fail 1\n# skipped 1\n", 3, 1, 1},
 		{"node", "ℹ pass 4\nℹ fail 0\n", 4, 0, 0},
 		{"playwright", "  \x1b[32m7 passed\x1b[39m (3.1s)\n  2 failed\n", 7, 2, 0},
+		{"vitest", "\x1b[2m      Tests \x1b[22m \x1b[1m\x1b[31m1 failed\x1b[39m\x1b[22m\x1b[2m | \x1b[22m3 passed\x1b[90m (4)\x1b[39m\n", 3, 1, 0},
+		{"vitest counts files too", " Test Files  1 passed (1)\n      Tests  3 passed (3)\n", 3, 0, 0},
 		{"a line of prose", "the test says 3 passed cars\n", 0, 0, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -79,6 +79,11 @@ func stages(required []string) []stage {
 			hint: "run go test on the package named above",
 		},
 		{
+			name: "dashboard", why: "unit tests of the dashboard", count: countNode,
+			commands: [][]string{{"npm", "--prefix", "web/dashboard", "test", "--silent"}},
+			hint:     "run npm test in web/dashboard",
+		},
+		{
 			name: "race", why: "what has goroutines, under the race detector", count: countGo,
 			commands: [][]string{{"go", "test", "-json", "-race", "-short", "./internal/...", "./services/...", "./cmd/..."}},
 			hint:     "run go test -race on the package named above",

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// verbOf is the command of an intent: system.remove → rm.
+func verbOf(intent string) string {
+	switch verb := strings.TrimPrefix(intent, "system."); verb {
+	case "remove":
+		return "rm"
+	case "restore", "take_snapshot":
+		return "snapshot " + strings.TrimSuffix(verb, "_snapshot")
+	default:
+		return verb
+	}
+}
+
+// intentCommands are the intents as verbs.
+func (a *app) intentCommands() []*cobra.Command {
+	plain := func(verb, short string) *cobra.Command {
+		return a.intentCommand(verb, short, func(*cobra.Command) map[string]any { return nil })
+	}
+	stop := a.intentCommand("stop", "Stop the target gracefully", graceArgument)
+	restart := a.intentCommand("restart", "Stop the target, then start it with its state", graceArgument)
+	for _, c := range []*cobra.Command{stop, restart} {
+		c.Flags().Duration("grace", 0, "how long it may take to end before it is killed; 0 for the chart's own (10s)")
+	}
+	kill := a.intentCommand("kill", "Send the target a signal (SIGKILL unless told otherwise)", func(c *cobra.Command) map[string]any {
+		if n, _ := c.Flags().GetInt("signal"); n != 0 {
+			return map[string]any{"signal": n}
+		}
+		return nil
+	})
+	kill.Flags().IntP("signal", "s", 0, "number of the signal; 0 for SIGKILL (9)")
+	rm := plain("rm", "Remove the container; its snapshots are kept for a time")
+	start := a.intentCommand("start", "Start the target with its last good state", func(c *cobra.Command) map[string]any {
+		if n, _ := c.Flags().GetUint64("snapshot"); n != 0 {
+			return map[string]any{"snapshot": n}
+		}
+		return nil
+	})
+	start.Flags().Uint64("snapshot", 0, "restore this snapshot; 0 leaves the choice to the chart")
+	return []*cobra.Command{start, stop, restart, kill, plain("pause", "Freeze the target"), plain("unpause", "Go on with a paused target"), rm}
+}
+
+func graceArgument(c *cobra.Command) map[string]any {
+	if d, _ := c.Flags().GetDuration("grace"); d > 0 {
+		return map[string]any{"grace": d.Seconds()}
+	}
+	return nil
+}
+
+// intentCommand sends system.VERB to each instance named. All are tried; the
+// first error decides the exit code.
+func (a *app) intentCommand(verb, short string, arguments func(*cobra.Command) map[string]any) *cobra.Command {
+	event := "system." + verb
+	if verb == "rm" {
+		event = "system.remove"
+	}
+	cmd := &cobra.Command{
+		Use:               verb + " INSTANCE...",
+		Short:             short,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeInstances,
+	}
+	request := cmd.Flags().String("request-id", "", "repeating it within 24 h acts once; only with one instance")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *request != "" && len(args) > 1 {
+			return usagef("--request-id goes with one instance")
+		}
+		var first error
+		for _, id := range args {
+			err := a.send(cmd, &fleetv1.SendEventRequest{InstanceId: id, Event: event, RequestId: *request}, arguments(cmd), verb+" "+id)
+			switch {
+			case err == nil:
+			case first == nil:
+				first = err
+			default:
+				fmt.Fprintln(a.env.Stderr, "chartroom: "+explain(err))
+			}
+		}
+		return first
+	}
+	return cmd
+}
+
+// send gives one event to an instance and says what became of it.
+func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data any, what string) error {
+	if data != nil && request.GetData() == nil {
+		v, err := value(data)
+		if err != nil {
+			return err
+		}
+		request.Data = v
+	}
+	ctx, cancel := withTimeout(cmd.Context())
+	defer cancel()
+	return a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
+		r, err := c.SendEvent(ctx, request)
+		if err != nil {
+			return err
+		}
+		if done, err := a.printOne(r); done {
+			return err
+		}
+		fmt.Fprintln(a.env.Stdout, outcome(request, r))
+		return nil
+	})
+}
+
+// outcome says what became of an event.
+func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) string {
+	switch r.GetOutcome() {
+	case fleetv1.Outcome_OUTCOME_FORWARDED:
+		return fmt.Sprintf("event %d: forwarded to %s", r.GetSequence(), request.GetInstanceId())
+	case fleetv1.Outcome_OUTCOME_QUEUED:
+		return fmt.Sprintf("event %d: queued at %s, %d before it", r.GetSequence(), request.GetInstanceId(), r.GetPosition())
+	}
+	return fmt.Sprintf("%s: accepted; %s is in %s", request.GetEvent(), request.GetInstanceId(), strings.Join(r.GetConfiguration(), " "))
+}
+
+// value turns plain Go values into the API's.
+func value(v any) (*structpb.Value, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode data: %w", err)
+	}
+	out := &structpb.Value{}
+	if err := out.UnmarshalJSON(b); err != nil {
+		return nil, fmt.Errorf("encode data: %w", err)
+	}
+	return out, nil
+}
+
+func (a *app) sendCommand() *cobra.Command {
+	request := &fleetv1.SendEventRequest{}
+	cmd := &cobra.Command{
+		Use:   "send INSTANCE EVENT [JSON]",
+		Short: "Send an event to the application or the chart",
+		Long: "Send an event. An application event goes to the program in the container, or waits in its queue, as the\n" +
+			"state says; of a free instance it goes to the chart. JSON is its data; - reads it from standard input.",
+		Example:           `  chartroom send counter add '{"number": 7}'`,
+		Args:              cobra.RangeArgs(2, 3),
+		ValidArgsFunction: a.completeInstances,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request.InstanceId, request.Event = args[0], args[1]
+			if len(args) == 3 {
+				text := []byte(args[2])
+				if args[2] == "-" {
+					var err error
+					if text, err = io.ReadAll(a.env.Stdin); err != nil {
+						return fmt.Errorf("read data: %w", err)
+					}
+				}
+				request.Data = &structpb.Value{}
+				if err := request.Data.UnmarshalJSON(text); err != nil {
+					return usagef("the data is not JSON: %w\nText needs quotes of its own: '\"hello\"'", err)
+				}
+			}
+			return a.send(cmd, request, nil, "send "+args[1]+" to "+args[0])
+		},
+	}
+	cmd.Flags().StringVar(&request.RequestId, "request-id", "", "repeating it within 24 h is answered with the first answer")
+	return cmd
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	var state string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "wait INSTANCE",
+		Short: "Wait for the target's exit, or for a state",
+		Long: "Wait until the target exits and print its exit code, or with --state until that state is active and print\n" +
+			"the configuration. Exit 5 when the time is over.",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeInstances,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request := &fleetv1.WaitInstanceRequest{InstanceId: args[0], State: state}
+			what := "wait for the exit of " + args[0]
+			if state != "" {
+				what = fmt.Sprintf("wait for %s to be %s", args[0], state)
+			}
+			if timeout > 0 {
+				request.Timeout = durationpb.New(timeout)
+			}
+			return a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
+				r, err := c.WaitInstance(cmd.Context(), request)
+				if err != nil {
+					return err
+				}
+				if done, err := a.printOne(r); done {
+					return err
+				}
+				if state == "" {
+					fmt.Fprintln(a.env.Stdout, r.GetExitCode())
+					return nil
+				}
+				fmt.Fprintln(a.env.Stdout, strings.Join(r.GetInstance().GetConfiguration(), " "))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&state, "state", "", "wait for this state instead")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this; 0 never")
+	return cmd
+}
+
+func (a *app) snapshotCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "snapshot", Aliases: []string{"snapshots"}, Short: "List, read, take and restore application snapshots"}
+	get := &cobra.Command{
+		Use:               "get INSTANCE [NUMBER]",
+		Short:             "Write the body of a snapshot to standard output; the newest without a number",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeInstances,
+	}
+	file := get.Flags().StringP("file", "f", "", "write it to this file instead")
+	get.RunE = func(cmd *cobra.Command, args []string) error {
+		request := &fleetv1.GetSnapshotRequest{InstanceId: args[0]}
+		if len(args) == 2 {
+			n, err := number(args[1])
+			if err != nil {
+				return err
+			}
+			request.Number = n
+		}
+		ctx, cancel := withTimeout(cmd.Context())
+		defer cancel()
+		return a.withFleet("get snapshot of "+args[0], func(c fleetv1.FleetServiceClient) error {
+			r, err := c.GetSnapshot(ctx, request)
+			if err != nil {
+				return err
+			}
+			if *file != "" {
+				return os.WriteFile(*file, r.GetBody(), 0o600)
+			}
+			_, err = a.env.Stdout.Write(r.GetBody())
+			return err
+		})
+	}
+	restore := &cobra.Command{
+		Use:               "restore INSTANCE NUMBER",
+		Short:             "Restore a snapshot in the running target",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeInstances,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := number(args[1])
+			if err != nil {
+				return err
+			}
+			request := &fleetv1.SendEventRequest{InstanceId: args[0], Event: "system.restore"}
+			return a.send(cmd, request, map[string]any{"snapshot": n}, fmt.Sprintf("restore snapshot #%d of %s", n, args[0]))
+		},
+	}
+	take := a.intentCommand("take_snapshot", "Ask the application for a snapshot now", func(*cobra.Command) map[string]any { return nil })
+	take.Use = "take INSTANCE..."
+	cmd.AddCommand(a.snapshotListCommand(), get, restore, take)
+	return cmd
+}
+
+// number reads a snapshot's number, with or without "#".
+func number(text string) (uint64, error) {
+	var n uint64
+	if _, err := fmt.Sscanf(strings.TrimPrefix(text, "#"), "%d", &n); err != nil || n == 0 {
+		return 0, usagef("%q is not the number of a snapshot; numbers are from 1", text)
+	}
+	return n, nil
+}
+
+func (a *app) snapshotListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "ls INSTANCE",
+		Short:             "List the application snapshots of an instance",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeInstances,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var instance *fleetv1.Instance
+			err := a.withFleet("list snapshots of "+args[0], func(c fleetv1.FleetServiceClient) error {
+				r, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: args[0]})
+				instance = r.GetInstance()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return a.printSnapshots(instance, time.Now())
+		},
+	}
+}
+
+func (a *app) printSnapshots(i *fleetv1.Instance, now time.Time) error {
+	t := table{columns: []string{"NUMBER", "VERDICT", "CONTAINS", "SIZE", "AGE", "RUN", "SHA256"}, wide: 5}
+	for _, s := range i.GetSnapshots() {
+		t.add(fmt.Sprintf("#%d", s.GetNumber()), word(s.GetVerdict().String(), "VERDICT_"), fmt.Sprint(s.GetContainedSequence()),
+			size(s.GetSizeBytes()), ago(s.GetCreateTime(), now), s.GetRunTime().AsTime().Format(time.RFC3339Nano), s.GetSha256())
+	}
+	if len(i.GetSnapshots()) == 0 && a.output == "table" {
+		fmt.Fprintf(a.env.Stderr, "No snapshots of %s yet.\n", i.GetInstanceId())
+		return nil
+	}
+	return a.print("snapshots", messages(slices.Values(i.GetSnapshots())), t)
+}

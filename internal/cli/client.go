@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/chartroom/chartroom/internal/transport"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// security is what the client trusts the server by.
+func (a *app) security() transport.Security { return transport.Security{Dir: a.tlsDir} }
+
+// connect makes a connection to the server; call the function to close it.
+func (a *app) connect(address string) (*grpc.ClientConn, func(), error) {
+	conn, err := transport.Dial(address, a.security())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, codeError{Failed, fmt.Errorf("%w\nMake the directory with: chartroom init DIR", err)}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() { _ = conn.Close() }, nil
+}
+
+// withFleet runs f with a client of the public API. Errors say what was asked.
+func (a *app) withFleet(what string, f func(fleetv1.FleetServiceClient) error) error {
+	conn, done, err := a.connect(a.server)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := f(fleetv1.NewFleetServiceClient(conn)); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// ended turns the regular end of a stream into nil: its own, and that of the
+// person who interrupts it.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, io.EOF) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// healthCommand asks a service whether it serves.
+func (a *app) healthCommand() *cobra.Command {
+	timeout := 3 * time.Second
+	cmd := &cobra.Command{
+		Use:   "health [ADDRESS]",
+		Short: "Ask a service whether it serves (exit 0), else exit 6",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			address := a.server
+			if len(args) > 0 {
+				address = args[0]
+			}
+			conn, done, err := a.connect(address)
+			if err != nil {
+				return err
+			}
+			defer done()
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			r, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(false))
+			if err != nil {
+				return codeError{Unreachable, fmt.Errorf("health of %s: %w", address, err)}
+			}
+			state := strings.ToLower(r.GetStatus().String())
+			if r.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+				return codeError{Unreachable, fmt.Errorf("health of %s: %s", address, state)}
+			}
+			fmt.Fprintln(a.env.Stdout, state)
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait for the answer")
+	return cmd
+}
+
+// completeInstances offers the ids of instances that are there.
+func (a *app) completeInstances(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	var ids []string
+	_ = a.withFleet("complete", func(c fleetv1.FleetServiceClient) error {
+		r, err := c.ListInstances(ctx, &fleetv1.ListInstancesRequest{Query: prefix, PageSize: 100})
+		for _, i := range r.GetInstances() {
+			ids = append(ids, i.GetInstanceId())
+		}
+		return err
+	})
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}

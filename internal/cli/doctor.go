@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// finding is one thing to mend, and where.
+type finding struct {
+	Where   string `json:"where"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// diagnosis is what doctor found.
+type diagnosis struct {
+	Managed  int       `json:"managed"`
+	Observed int       `json:"observed"`
+	Free     int       `json:"free"`
+	Hosts    int       `json:"hosts"`
+	Findings []finding `json:"findings"`
+}
+
+// summary is the last line: "1 managed, 6 observed, 0 findings".
+func (d diagnosis) summary() string {
+	noun := "findings"
+	if len(d.Findings) == 1 {
+		noun = "finding"
+	}
+	return fmt.Sprintf("%d managed, %d observed, %d %s", d.Managed, d.Observed, len(d.Findings), noun)
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what is wrong: engine, labels, restart policies, versions (exit 8 on findings)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var d diagnosis
+			err := a.withFleet("doctor", func(c fleetv1.FleetServiceClient) (err error) {
+				d, err = a.diagnose(ctx, c, time.Now())
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if a.output == "json" || a.output == "yaml" {
+				list := make([]any, 0, len(d.Findings))
+				for _, f := range d.Findings {
+					list = append(list, map[string]any{"where": f.Where, "code": f.Code, "message": f.Message, "fix": f.Fix})
+				}
+				if err := a.encode(map[string]any{"managed": d.Managed, "observed": d.Observed, "free": d.Free, "hosts": d.Hosts, "findings": list}); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range d.Findings {
+					fmt.Fprintf(a.env.Stdout, "%s: %s (%s)\n", f.Where, printable(f.Message), f.Code)
+					if f.Fix != "" {
+						fmt.Fprintf(a.env.Stdout, "  mend it with: %s\n", f.Fix)
+					}
+				}
+				fmt.Fprintln(a.env.Stdout, d.summary())
+			}
+			if n := len(d.Findings); n > 0 {
+				return codeError{Findings, fmt.Errorf("doctor found something to mend: %s", d.summary())}
+			}
+			return nil
+		},
+	}
+}
+
+// diagnose asks for hosts and instances and collects what is wrong with them.
+func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now time.Time) (diagnosis, error) {
+	var d diagnosis
+	add := func(where string, f finding) { f.Where = where; d.Findings = append(d.Findings, f) }
+	hosts, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
+	if err != nil {
+		return d, err
+	}
+	d.Hosts = len(hosts.GetHosts())
+	if d.Hosts == 0 {
+		add("fleet", finding{Code: "host.none", Message: "no agent has ever connected", Fix: "dockeragent --statemachine ADDRESS --state DIR, on each host"})
+	}
+	versions := map[string]string{}
+	for _, h := range hosts.GetHosts() {
+		where := "host " + h.GetHostId()
+		switch {
+		case h.GetUnknown() || !h.GetConnected():
+			add(where, finding{Code: "host.away", Message: "the agent was last heard of " + ago(h.GetLastSeenTime(), now) + " ago", Fix: "start dockeragent there, or see its log"})
+		case !h.GetEngineReachable():
+			add(where, finding{Code: "engine.unreachable", Message: "the agent cannot reach its engine", Fix: "systemctl start docker, there"})
+		}
+		for _, f := range h.GetFindings() {
+			add(where, finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
+		}
+		if v := h.GetAgentVersion(); v != "" {
+			versions[v] = h.GetHostId()
+		}
+	}
+	if len(versions) > 1 {
+		message := "agents are of different versions:"
+		for v, host := range versions {
+			message += fmt.Sprintf(" %s (as on %s)", v, host)
+		}
+		add("fleet", finding{Code: "version.mixed", Message: message, Fix: "bring all agents to the newest version"})
+	}
+	instances, err := listInstances(ctx, c, &fleetv1.ListInstancesRequest{})
+	if err != nil {
+		return d, err
+	}
+	for _, i := range instances {
+		switch {
+		case i.GetTarget() == nil && i.GetHostId() == "":
+			d.Free++
+		case i.GetState() == "destroyed":
+			// Kept for its snapshots; there is no container to count.
+		case i.GetManaged():
+			d.Managed++
+		default:
+			d.Observed++
+		}
+		for _, f := range i.GetFindings() {
+			add(i.GetInstanceId(), finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
+		}
+	}
+	return d, nil
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "get", Short: "List instances, hosts, charts, snapshots or a log"}
+	snapshots := a.snapshotListCommand()
+	snapshots.Use, snapshots.Aliases = "snapshots INSTANCE", []string{"snapshot"}
+	log := a.logCommand()
+	log.Use = "log INSTANCE"
+	charts := a.chartListCommand()
+	charts.Use, charts.Aliases = "charts", []string{"chart"}
+	cmd.AddCommand(a.getInstancesCommand(), a.getHostsCommand(), charts, snapshots, log)
+	return cmd
+}
+
+func (a *app) getInstancesCommand() *cobra.Command {
+	request := &fleetv1.ListInstancesRequest{}
+	cmd := &cobra.Command{
+		Use:     "instances [INSTANCE...]",
+		Aliases: []string{"instance", "i", "ps"},
+		Short:   "List instances",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var instances []*fleetv1.Instance
+			err := a.withFleet("list instances", func(c fleetv1.FleetServiceClient) (err error) {
+				if len(args) == 0 {
+					instances, err = listInstances(ctx, c, request)
+					return err
+				}
+				for _, id := range args {
+					r, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: id})
+					if err != nil {
+						return err
+					}
+					instances = append(instances, r.GetInstance())
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return a.printInstances(instances)
+		},
+		ValidArgsFunction: a.completeInstances,
+	}
+	f := cmd.Flags()
+	f.StringVar(&request.State, "state", "", "only those in this state")
+	f.StringVar(&request.HostId, "host", "", "only those of this host")
+	f.BoolVar(&request.Managed, "managed", false, "only managed ones")
+	f.StringVarP(&request.Query, "query", "q", "", "only those whose id or name contains this")
+	return cmd
+}
+
+// listInstances reads all pages.
+func listInstances(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.ListInstancesRequest) ([]*fleetv1.Instance, error) {
+	r := proto.CloneOf(request)
+	r.PageSize = 1000
+	var all []*fleetv1.Instance
+	for {
+		page, err := c.ListInstances(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.GetInstances()...)
+		if page.GetNextPageToken() == "" {
+			return all, nil
+		}
+		r.PageToken = page.GetNextPageToken()
+	}
+}
+
+func (a *app) printInstances(instances []*fleetv1.Instance) error {
+	now := time.Now()
+	t := table{
+		columns: []string{"INSTANCE", "STATE", "EVENTS", "QUEUE", "SNAPSHOT", "CHANGED", "WHY", "CHART", "IMAGE", "CONTAINER", "CHANNEL"},
+		wide:    7,
+	}
+	messages := make([]proto.Message, 0, len(instances))
+	for _, i := range instances {
+		messages = append(messages, i)
+		why := i.GetWhy()
+		if i.GetUnknown() {
+			why = "host not heard of for " + ago(i.GetLastSeenTime(), now) + "; this is what was last known"
+		}
+		t.add(i.GetInstanceId(), stateOf(i), word(i.GetAdmission().String(), "ADMISSION_"), queueOf(i), newestSnapshot(i, now),
+			ago(i.GetUpdateTime(), now), dash(why), i.GetChartName(), dash(i.GetTarget().GetImage()),
+			dash(short(i.GetTarget().GetContainerId())), dash(i.GetTarget().GetChannel()))
+	}
+	if len(instances) == 0 && a.output == "table" {
+		fmt.Fprintln(a.env.Stderr, "No instances. Make one with: chartroom run IMAGE, or chartroom run FILE.scxml")
+		return nil
+	}
+	return a.print("instances", messages, t)
+}
+
+// stateOf is the one word, with what a reader must not miss.
+func stateOf(i *fleetv1.Instance) string {
+	s := dash(i.GetState())
+	switch {
+	case i.GetUnknown():
+		return s + " (unknown)"
+	case i.GetTarget() != nil && !i.GetManaged():
+		return s + " (observed)"
+	}
+	return s
+}
+
+// queueOf is how many events wait, of how many.
+func queueOf(i *fleetv1.Instance) string {
+	q := i.GetQueue()
+	if q == nil || q.GetLimit() == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", q.GetWaiting(), q.GetLimit())
+}
+
+func newestSnapshot(i *fleetv1.Instance, now time.Time) string {
+	if len(i.GetSnapshots()) == 0 {
+		return "-"
+	}
+	s := i.GetSnapshots()[0]
+	return fmt.Sprintf("#%d %s", s.GetNumber(), ago(s.GetCreateTime(), now))
+}
+
+// short is the form of an engine's id that people know.
+func short(id string) string { return id[:min(12, len(id))] }
+
+func (a *app) getHostsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "hosts",
+		Aliases: []string{"host"},
+		Short:   "List hosts",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var hosts []*fleetv1.Host
+			err := a.withFleet("list hosts", func(c fleetv1.FleetServiceClient) error {
+				r, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
+				hosts = r.GetHosts()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			t := table{columns: []string{"HOST", "NAME", "STATE", "SEEN", "ENGINE", "AGENT", "FINDINGS", "PLATFORM", "API", "JOURNAL", "GAPS"}, wide: 7}
+			messages := make([]proto.Message, 0, len(hosts))
+			for _, h := range hosts {
+				messages = append(messages, h)
+				t.add(h.GetHostId(), dash(h.GetDisplayName()), hostState(h), ago(h.GetLastSeenTime(), now),
+					dash(h.GetEngineVersion()), dash(h.GetAgentVersion()), fmt.Sprint(len(h.GetFindings())),
+					dash(h.GetPlatform()), dash(h.GetEngineApiVersion()),
+					fmt.Sprintf("%s:%d", dash(h.GetJournalId()), h.GetJournalSequence()), fmt.Sprint(len(h.GetGaps())))
+			}
+			return a.print("hosts", messages, t)
+		},
+	}
+}
+
+func hostState(h *fleetv1.Host) string {
+	switch {
+	case h.GetUnknown():
+		return "unknown"
+	case !h.GetConnected():
+		return "away"
+	case !h.GetEngineReachable():
+		return "engine unreachable"
+	}
+	return "connected"
+}
+
+func (a *app) describeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "describe INSTANCE",
+		Aliases:           []string{"cat"},
+		Short:             "Tell everything about an instance",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeInstances,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var i *fleetv1.Instance
+			err := a.withFleet("describe "+args[0], func(c fleetv1.FleetServiceClient) error {
+				r, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: args[0]})
+				i = r.GetInstance()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if done, err := a.printOne(i); done {
+				return err
+			}
+			return a.describe(i, time.Now())
+		},
+	}
+}
+
+// describe writes an instance for people.
+func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
+	w := a.env.Stdout
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("instance", "%s", i.GetInstanceId())
+	line("state", "%s", stateOf(i))
+	if i.GetWhy() != "" {
+		line("why", "%s", i.GetWhy())
+	}
+	line("active", "%s", strings.Join(i.GetConfiguration(), " "))
+	line("chart", "%s %s", i.GetChartName(), short(strings.TrimPrefix(i.GetChartDigest(), "sha256:")))
+	if i.GetHostId() != "" {
+		line("host", "%s, last seen %s ago", i.GetHostId(), ago(i.GetLastSeenTime(), now))
+	}
+	if t := i.GetTarget(); t != nil {
+		line("target", "%s %s of %s, generation %d, started %s ago, channel %s", t.GetKind(), dash(short(t.GetContainerId())),
+			dash(t.GetImage()), t.GetGeneration(), ago(t.GetStartedTime(), now), dash(t.GetChannel()))
+	}
+	allowed := make([]string, 0, len(i.GetAllowedIntents()))
+	for _, intent := range i.GetAllowedIntents() {
+		allowed = append(allowed, verbOf(intent))
+	}
+	line("allowed", "%s", dash(strings.Join(allowed, " ")))
+	line("events", "%s", admissionWords(i))
+	if q := i.GetQueue(); q.GetLimit() > 0 {
+		line("queue", "%d accepted, %d delivered, %d contained in the newest snapshot; %d of %d waiting",
+			q.GetAcceptedSequence(), q.GetDeliveredSequence(), q.GetContainedSequence(), q.GetWaiting(), q.GetLimit())
+	}
+	for n, s := range i.GetSnapshots() {
+		if n == 5 {
+			line("", "and %d more: chartroom snapshot ls %s", len(i.GetSnapshots())-n, i.GetInstanceId())
+			break
+		}
+		line("snapshot", "#%d %s, contains events up to %d, %s, %s ago", s.GetNumber(),
+			word(s.GetVerdict().String(), "VERDICT_"), s.GetContainedSequence(), size(s.GetSizeBytes()), ago(s.GetCreateTime(), now))
+	}
+	for _, t := range i.GetTimers() {
+		line("timer", "%s in %s", t.GetEvent(), max(0, t.GetDueTime().AsTime().Sub(now)).Round(time.Second))
+	}
+	for _, f := range i.GetFindings() {
+		line("finding", "%s: %s", f.GetCode(), f.GetMessage())
+		if f.GetFix() != "" {
+			line("", "mend it with: %s", f.GetFix())
+		}
+	}
+	line("log", "%d entries: chartroom log %s", i.GetLogSequence(), i.GetInstanceId())
+	return nil
+}
+
+func admissionWords(i *fleetv1.Instance) string {
+	switch i.GetAdmission() {
+	case fleetv1.Admission_ADMISSION_FORWARD:
+		return "are forwarded"
+	case fleetv1.Admission_ADMISSION_QUEUE:
+		return "wait in the queue"
+	case fleetv1.Admission_ADMISSION_FAIL:
+		return "are refused"
+	}
+	return "-"
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// makeFlags are those of create and run.
+type makeFlags struct {
+	id, name, chart, host, data, request, network string
+	environment, labels, mounts                   []string
+	attach                                        bool
+}
+
+func (f *makeFlags) register(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.StringVar(&f.name, "name", "", "name of the instance and its container; empty lets the server choose")
+	s.StringVar(&f.id, "id", "", "id of a free instance; the same as --name")
+	s.StringVar(&f.chart, "chart", "", "chart that supervises the container (container), or the chart of a free instance")
+	s.StringVar(&f.host, "host", "", "host to make the container on; may be left out when there is one")
+	s.StringVar(&f.data, "data", "", "initial values of a free instance's datamodel, a JSON object")
+	s.StringVar(&f.request, "request-id", "", "repeating it within 24 h is answered with the first answer")
+	s.StringVar(&f.network, "network", "", "network mode of the container")
+	s.StringArrayVarP(&f.environment, "env", "e", nil, "NAME=VALUE in the container's environment")
+	s.StringArrayVarP(&f.labels, "label", "l", nil, "NAME=VALUE as a label of the container")
+	s.StringArrayVarP(&f.mounts, "volume", "v", nil, "SOURCE:/path; a source without a slash is a volume")
+	// What follows the image belongs to the container.
+	s.SetInterspersed(false)
+}
+
+func (a *app) createCommand() *cobra.Command {
+	f := &makeFlags{}
+	cmd := &cobra.Command{
+		Use:   "create [flags] {IMAGE [ARGUMENT...] | --chart CHART}",
+		Short: "Make an instance without starting it: a container, or a chart by itself",
+		Example: "  chartroom create --name web -v chartroom-run:/run/chartroom nginx\n" +
+			"  chartroom create --chart order --id 42",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.create(cmd, f, args, false) },
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (a *app) runCommand() *cobra.Command {
+	f := &makeFlags{}
+	cmd := &cobra.Command{
+		Use:   "run [flags] {IMAGE [ARGUMENT...] | FILE.scxml}",
+		Short: "Make and start an instance: a container from an image, or a chart file by itself",
+		Long: "Make and start an instance, and print its id. With an image that is a container on a host; what follows the\n" +
+			"image are its arguments. With a file that ends in .scxml the chart is pushed and runs by itself.",
+		Example: "  chartroom run --name web -v chartroom-run:/run/chartroom nginx\n" +
+			"  chartroom run order.scxml --id 42",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.create(cmd, f, args, true) },
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVarP(&f.attach, "attach", "a", false, "join the container's standard streams")
+	return cmd
+}
+
+// create makes an instance of what args say.
+func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool) error {
+	request := &fleetv1.CreateInstanceRequest{
+		Name: or(f.name, f.id), Chart: f.chart, HostId: f.host, RequestId: f.request, Start: start,
+	}
+	file := ""
+	switch {
+	case len(args) > 0 && strings.HasSuffix(args[0], ".scxml"):
+		file = args[0]
+		// Flags after the file are ours too: a chart takes no arguments.
+		if err := cmd.Flags().Parse(args[1:]); err != nil {
+			return usageError{err}
+		}
+		if rest := cmd.Flags().Args(); len(rest) > 0 {
+			return usagef("a chart takes no arguments, got %q\nInitial values: --data '{\"name\": \"value\"}'", rest)
+		}
+		request.Name = or(f.name, f.id)
+	case len(args) == 0 && f.chart == "":
+		return usagef("name an image, or a chart with --chart\nUsage: %s", cmd.UseLine())
+	case len(args) > 0:
+		spec, err := f.container(args)
+		if err != nil {
+			return err
+		}
+		request.Container = spec
+	}
+	if f.data != "" {
+		request.Data = &structpb.Struct{}
+		if err := request.Data.UnmarshalJSON([]byte(f.data)); err != nil {
+			return usagef("--data is not a JSON object: %w", err)
+		}
+	}
+	ctx, cancel := withTimeout(cmd.Context())
+	defer cancel()
+	what := cmd.Name() + " " + strings.Join(args[:min(1, len(args))], "")
+	var made *fleetv1.Instance
+	err := a.withFleet(strings.TrimSpace(what), func(c fleetv1.FleetServiceClient) error {
+		if file != "" {
+			chart, err := pushFile(ctx, c, a.env.Stdin, file, f.chart)
+			if err != nil {
+				return err
+			}
+			request.Chart = chart.GetChart().GetName()
+		}
+		r, err := c.CreateInstance(ctx, request)
+		made = r.GetInstance()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if done, err := a.printOne(made); done {
+		return err
+	}
+	fmt.Fprintln(a.env.Stdout, made.GetInstanceId())
+	if f.attach {
+		return a.attach(cmd.Context(), made.GetInstanceId())
+	}
+	return nil
+}
+
+// container is the specification that the flags and arguments make.
+func (f *makeFlags) container(args []string) (*fleetv1.ContainerSpec, error) {
+	spec := &fleetv1.ContainerSpec{Image: args[0], Command: args[1:], Environment: f.environment, Mounts: f.mounts, Network: f.network}
+	for _, l := range f.labels {
+		name, value, ok := strings.Cut(l, "=")
+		if !ok || name == "" {
+			return nil, usagef("--label %q is not NAME=VALUE", l)
+		}
+		if spec.Labels == nil {
+			spec.Labels = map[string]string{}
+		}
+		spec.Labels[name] = value
+	}
+	for _, e := range f.environment {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return nil, usagef("--env %q is not NAME=VALUE", e)
+		}
+	}
+	return spec, nil
+}
+
+func (a *app) chartCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "chart", Aliases: []string{"charts"}, Short: "Push, list and read charts"}
+	push := &cobra.Command{
+		Use:   "push FILE",
+		Short: "Check a chart and store it; - reads standard input",
+		Long:  "Check an SCXML document and store it under its file's name. A bad one is refused with line and column,\nand nothing is stored. Instances that run keep the version that they have.",
+		Args:  cobra.ExactArgs(1),
+	}
+	name := push.Flags().String("name", "", "name to store it under; empty for the file's without .scxml")
+	push.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := withTimeout(cmd.Context())
+		defer cancel()
+		return a.withFleet("push "+args[0], func(c fleetv1.FleetServiceClient) error {
+			r, err := pushFile(ctx, c, a.env.Stdin, args[0], *name)
+			if err != nil {
+				return err
+			}
+			if done, err := a.printOne(r); done {
+				return err
+			}
+			verb := "stored"
+			if !r.GetCreated() {
+				verb = "was there already"
+			}
+			fmt.Fprintf(a.env.Stdout, "%s %s: %s\n", r.GetChart().GetName(), short(r.GetChart().GetDigest()), verb)
+			return nil
+		})
+	}
+	get := &cobra.Command{
+		Use:   "get NAME [DIGEST]",
+		Short: "Write the document of a chart to standard output",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request := &fleetv1.GetChartRequest{Name: args[0]}
+			if len(args) == 2 {
+				request.Digest = args[1]
+			}
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			return a.withFleet("get chart "+args[0], func(c fleetv1.FleetServiceClient) error {
+				r, err := c.GetChart(ctx, request)
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(a.env.Stdout, r.GetChart().GetDocument())
+				return err
+			})
+		},
+	}
+	cmd.AddCommand(push, a.chartListCommand(), get)
+	return cmd
+}
+
+func (a *app) chartListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List charts",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := withTimeout(cmd.Context())
+			defer cancel()
+			var charts []*fleetv1.Chart
+			err := a.withFleet("list charts", func(c fleetv1.FleetServiceClient) error {
+				r, err := c.ListCharts(ctx, &fleetv1.ListChartsRequest{})
+				charts = r.GetCharts()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			t := table{columns: []string{"NAME", "DIGEST", "STATES", "PUSHED"}}
+			list := make([]proto.Message, 0, len(charts))
+			for _, c := range charts {
+				list = append(list, c)
+				pushed := "built in"
+				if c.GetCreateTime() != nil {
+					pushed = c.GetCreateTime().AsTime().Local().Format("2006-01-02 15:04:05")
+				}
+				t.add(c.GetName(), short(strings.TrimPrefix(c.GetDigest(), "sha256:")), fmt.Sprint(c.GetStates()), pushed)
+			}
+			return a.print("charts", list, t)
+		},
+	}
+}
+
+// pushFile stores the document in a file under name, or under the file's name.
+func pushFile(ctx context.Context, c fleetv1.FleetServiceClient, stdin io.Reader, path, name string) (*fleetv1.PushChartResponse, error) {
+	var document []byte
+	var err error
+	if path == "-" {
+		if name == "" {
+			return nil, usagef("a chart from standard input needs --name")
+		}
+		document, err = io.ReadAll(stdin)
+	} else {
+		document, err = os.ReadFile(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, codeError{NotFound, fmt.Errorf("there is no file %s", path)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	return c.PushChart(ctx, &fleetv1.PushChartRequest{Name: name, Document: string(document)})
+}
+
+// messages gives a list of one type as the list that print takes.
+func messages[M proto.Message](list iter.Seq[M]) []proto.Message {
+	var out []proto.Message
+	for m := range list {
+		out = append(out, m)
+	}
+	return out
+}

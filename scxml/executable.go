@@ -123,7 +123,9 @@ func (ip *Interpreter) raiseFault(err error) {
 	}
 	r := ip.record()
 	r.Faults = append(r.Faults, Fault{Event: f.event, Element: f.element, Line: f.at.Line, Message: f.Error()})
-	ip.enqueueInternal(Event{Name: f.event, Type: Platform, SendID: f.sendID, Data: f.Error()})
+	ip.enqueueInternal(Event{Name: f.event, Type: Platform, SendID: f.sendID, Data: map[string]any{
+		"tagname": f.element, "line": float64(f.at.Line), "column": float64(f.at.Column), "reason": f.Error(),
+	}})
 }
 
 type raise struct {
@@ -368,9 +370,9 @@ func (p *payload) evaluate(ip *Interpreter, lenient bool) (params []Param, data 
 				if !lenient {
 					return nil, nil, f
 				}
-				// An empty string stands for what failed (SCXML 5.6.1).
+				// Nothing stands for what failed (SCXML 5.6.1, test 528).
 				ip.raiseFault(f)
-				data = ""
+				data = nil
 			}
 		}
 		return params, data, nil

@@ -175,7 +175,7 @@ func (e *Element) inner() string {
 	var b strings.Builder
 	for _, c := range e.Children {
 		if c.Element == nil {
-			_ = xml.EscapeText(&b, []byte(c.Text))
+			_, _ = escapeText.WriteString(&b, c.Text)
 		} else {
 			c.Element.write(&b, "")
 		}
@@ -211,7 +211,7 @@ func (e *Element) write(b *strings.Builder, space string) {
 	b.WriteByte('>')
 	for _, c := range e.Children {
 		if c.Element == nil {
-			_ = xml.EscapeText(b, []byte(c.Text))
+			_, _ = escapeText.WriteString(b, c.Text)
 		} else {
 			c.Element.write(b, e.Space)
 		}
@@ -221,6 +221,11 @@ func (e *Element) write(b *strings.Builder, space string) {
 
 func attribute(b *strings.Builder, name, value string) {
 	b.WriteString(" " + name + `="`)
-	_ = xml.EscapeText(b, []byte(value))
+	_, _ = escapeAttr.WriteString(b, value)
 	b.WriteByte('"')
 }
+
+var (
+	escapeText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+	escapeAttr = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "\n", "&#10;", "\t", "&#9;", "\r", "&#13;")
+)

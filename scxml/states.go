@@ -124,8 +124,6 @@ func (b *builder) transition(source *State, e *Element) (*Transition, error) {
 		return nil, b.fail(e.Position, "the transition of <initial> and <history> cannot have event or cond")
 	case initial && !e.hasAttr("target"):
 		return nil, b.fail(e.Position, "the transition of <initial> and <history> needs a target")
-	case !e.hasAttr("event") && !e.hasAttr("cond") && !e.hasAttr("target"):
-		return nil, b.fail(e.Position, "<transition> needs event, cond or target")
 	case e.hasAttr("event") && len(t.Events) == 0:
 		return nil, b.fail(e.Position, "the attribute event is empty")
 	case e.hasAttr("target") && strings.TrimSpace(e.attr("target")) == "":

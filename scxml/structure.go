@@ -25,7 +25,8 @@ type rule struct {
 var executables = []string{"raise", "if", "foreach", "log", "assign", "script", "send", "cancel"}
 
 var rules = map[string]rule{
-	"scxml":      {children: []string{"state", "parallel", "final", "datamodel", "script"}},
+	// <transition> here is an extension that other engines have, too.
+	"scxml":      {children: []string{"state", "parallel", "final", "datamodel", "script", "transition"}},
 	"state":      {children: []string{"onentry", "onexit", "transition", "initial", "state", "parallel", "final", "history", "datamodel", "invoke"}},
 	"parallel":   {children: []string{"onentry", "onexit", "transition", "state", "parallel", "history", "datamodel", "invoke"}},
 	"final":      {children: []string{"onentry", "onexit", "donedata"}},

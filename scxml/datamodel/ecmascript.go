@@ -53,7 +53,7 @@ func init() {
 
 func (ecmascript) expr(src string, kind exprKind) *Expr {
 	e := &Expr{Source: src, kind: kind, usesEvent: eventName.MatchString(src)}
-	trimmed := strings.TrimSpace(src)
+	trimmed := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(src), ";"))
 	if v, ok := literal(trimmed); ok {
 		e.pure = true
 		e.prog = &compiled{constant: v, isConstant: true}
@@ -61,7 +61,7 @@ func (ecmascript) expr(src string, kind exprKind) *Expr {
 	}
 	e.pure = !impure.MatchString(harmless.ReplaceAllString(src, "("))
 	// The line break ends a comment at the end of the expression.
-	program, err := goja.Compile("expression", "("+src+"\n)", false)
+	program, err := goja.Compile("expression", "("+trimmed+"\n)", false)
 	if trimmed == "" {
 		err = errors.New("SyntaxError: empty expression")
 	}

@@ -18,7 +18,6 @@ type machine struct {
 	vm    *goja.Runtime
 	store *ecmaStore
 	event goja.Value
-	plain *goja.Object // Object.prototype
 	// owned are the functions, and the objects holding functions, that the
 	// scripts of the chart made: they are made anew in every machine.
 	owned     map[string]goja.Value
@@ -82,7 +81,6 @@ func (s *ecmaStore) bare() *machine {
 	vm.SetMaxCallStackSize(s.sys.CallDepth)
 	vm.SetTimeSource(func() time.Time { return s.sys.Now })
 	vm.SetRandSource(s.float)
-	m.plain = vm.NewObject().Prototype()
 
 	g := vm.GlobalObject()
 	_ = g.DefineDataProperty("In", vm.ToValue(func(id string) bool { return s.sys.In(id) }), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
@@ -339,7 +337,7 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 				list[i] = e
 			}
 			return list, nil
-		case class == "Object" && (o.Prototype() == nil || o.Prototype() == m.plain):
+		case class == "Object":
 			object := map[string]any{}
 			for _, k := range o.Keys() {
 				budget -= len(k)

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// What a person sees on the page, from the first container to the morning
+// after a power cut.
+
+import AxeBuilder from "@axe-core/playwright";
+import { expect, row, test } from "./rig";
+
+test("a container appears, takes an event, and its log tells of it", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "hello");
+  await page.goto(rig.url);
+  await expect(row(page, name)).toContainText("running");
+  await row(page, name).getByRole("link").click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  await page.getByLabel("Event name").fill("hello");
+  await page.getByLabel("Event data as JSON").fill('{"n": 1}');
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await expect(page.getByText(/(forwarded|queued) as #1/)).toBeVisible();
+  await expect(page.locator(".entry", { hasText: "app.answer" }).first()).toBeVisible();
+  await expect(page.getByLabel("Snapshots", { exact: true })).toContainText("candidate");
+});
+
+test("only the buttons that the state allows can be pressed, and a greyed one says why", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "buttons");
+  await page.goto(rig.url);
+  const mine = row(page, name);
+  await expect(mine).toContainText("running");
+  await expect(mine.getByRole("button", { name: "start", exact: true })).toBeDisabled();
+  await expect(mine.getByTitle("cannot start while running")).toBeVisible();
+  await mine.getByRole("button", { name: "stop" }).click();
+  await expect(mine).toContainText("user requested");
+  await expect(mine.getByRole("button", { name: "stop" })).toBeDisabled();
+  await mine.getByRole("button", { name: "start", exact: true }).click();
+  await expect(mine).toContainText("running");
+});
+
+test("a crash stands out in the log, the container comes back, and a click shows the chart at that moment", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "victim");
+  await page.goto(`${rig.url}/`);
+  await row(page, name).getByRole("link").click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  rig.murder(name);
+  const death = page.locator(".entry.error", { hasText: "docker.die" });
+  await expect(death).toBeVisible();
+  await expect(page.locator(".sentence")).toContainText(/137|killed|resumed|restored|clean/i);
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  await page.getByLabel("only warnings and errors").check();
+  await death.click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toHaveCount(0);
+  await expect(page.locator('[data-state="crashed"][data-active="true"]')).toHaveCount(1);
+  await page.getByRole("button", { name: "Back to now" }).click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+});
+
+test("the page survives kill -9 of the server and goes on without a hole in the log", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "survivor");
+  await page.goto(rig.url);
+  await row(page, name).getByRole("link").click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  await rig.kill();
+  await expect(page.getByRole("status").first()).toContainText("connection lost");
+  await rig.up();
+  await expect(page.getByRole("status").first()).toHaveText("live");
+  rig.murder(name);
+  await expect(page.locator(".entry.error", { hasText: "docker.die" })).toBeVisible();
+  const sequences = (await page.locator(".entry .sequence").allTextContents()).map((s) => Number(s.slice(1))).sort((a, b) => a - b);
+  expect(sequences.every((s, i) => i === 0 || s === (sequences[i - 1] ?? 0) + 1), `a hole in ${sequences}`).toBe(true);
+});
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`no accessibility fault is found on any page (${colorScheme})`, async ({ browser, request, rig }) => {
+    const name = await rig.create(request, `axe-${colorScheme}`);
+    const page = await browser.newPage({ colorScheme });
+    for (const path of ["/", "/hosts", "/charts", `/instances/${name}@host-1`]) {
+      await page.goto(rig.url + path);
+      await expect(page.getByRole("status").first()).toHaveText("live");
+      await expect(page.getByText(/^Reading/)).toHaveCount(0);
+      const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]).analyze();
+      expect(found.violations.map((v) => `${path}: ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`)).toEqual([]);
+    }
+    await page.close();
+  });
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// The rig: the real chartroom in one process, on the real engine, with
+// containers of its own that are removed at the end.
+
+import { test as base, type APIRequestContext, type Page } from "@playwright/test";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const bin = process.env["CHARTROOM_BIN"] ?? "../../bin";
+const image = process.env["CHARTROOM_TEST_IMAGE"] ?? "chartroom/scxml:latest";
+const mark = `browser-${process.pid}`;
+
+function docker(...args: string[]): string {
+  return execFileSync("docker", args, { encoding: "utf8" }).trim();
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
+  const address = server.address();
+  const port = address && typeof address === "object" ? address.port : 0;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** Rig is one running chartroom. */
+export class Rig {
+  private child: ChildProcess | undefined;
+  private readonly data = mkdtempSync(join(tmpdir(), "chartroom-browser-"));
+  private said = "";
+
+  private constructor(readonly port: number) {}
+
+  static async start(): Promise<Rig> {
+    const rig = new Rig(await freePort());
+    await rig.up();
+    return rig;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** up starts chartroom on the data it had before, and waits until it is healthy. */
+  async up(): Promise<void> {
+    const child = spawn(join(bin, "chartroom"), ["up", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, "--host-id", "host-1"], { stdio: ["ignore", "pipe", "pipe"] });
+    this.child = child;
+    const keep = (chunk: Buffer) => (this.said = (this.said + chunk.toString()).slice(-20_000));
+    child.stdout?.on("data", keep);
+    child.stderr?.on("data", keep);
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`chartroom up ended with ${child.exitCode}:\n${this.said}`);
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      if (answer?.ok) return;
+      await new Promise((again) => setTimeout(again, 50));
+    }
+  }
+
+  /** kill ends it as a power cut would. */
+  async kill(): Promise<void> {
+    const child = this.child;
+    if (!child || child.exitCode !== null) return;
+    const ended = new Promise((done) => child.once("exit", done));
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  /** create makes and starts a hello world of that name. */
+  async create(request: APIRequestContext, name: string): Promise<string> {
+    const full = `${name}-${process.pid}`;
+    const answer = await request.post(`${this.url}/v1/instances`, {
+      data: {
+        name: full,
+        start: true,
+        container: {
+          image,
+          labels: { "chartroom.test": mark, "chartroom.snapshot": "socket" },
+          mounts: [`chartroom-${mark}:/run/chartroom`],
+          environment: [`CHARTROOM_SOCKET=/run/chartroom/${full}.sock`],
+          network: "none",
+        },
+      },
+    });
+    if (!answer.ok()) throw new Error(`create ${full}: ${answer.status()} ${await answer.text()}`);
+    return full;
+  }
+
+  /** murder ends the container's process from the host, which no engine command does. */
+  murder(name: string): void {
+    process.kill(Number(docker("inspect", "-f", "{{.State.Pid}}", name)), "SIGKILL");
+  }
+
+  async end(): Promise<void> {
+    await this.kill();
+    const left = docker("ps", "-aq", "--filter", `label=chartroom.test=${mark}`);
+    if (left) docker("rm", "-f", ...left.split("\n"));
+    execFileSync("docker", ["volume", "rm", "-f", `chartroom-${mark}`]);
+    rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+/** test gives each worker one rig. */
+export const test = base.extend<object, { rig: Rig }>({
+  rig: [
+    async ({}, use) => {
+      const rig = await Rig.start();
+      await use(rig);
+      await rig.end();
+    },
+    { scope: "worker" },
+  ],
+});
+
+/** row finds an instance in the fleet. */
+export function row(page: Page, name: string) {
+  return page.locator(`[data-instance^="${name}@"]`);
+}
+
+export { expect } from "@playwright/test";

@@ -39,3 +39,23 @@ func Document(name string) ([]byte, error) {
 	}
 	return doc, nil
 }
+
+// Container is the chart of a container; Helloworld is the first application
+// to try. Do not change the bytes: they are shared.
+var (
+	//go:embed container.scxml
+	Container []byte
+	//go:embed helloworld.scxml
+	Helloworld []byte
+)
+
+// All gives every chart by its name. The map and the bytes are the caller's.
+func All() map[string][]byte {
+	all := map[string][]byte{}
+	for _, name := range Names() {
+		if doc, err := Document(name); err == nil {
+			all[name] = doc
+		}
+	}
+	return all
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package charts_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/chartroom/chartroom/charts"
+	"github.com/chartroom/chartroom/scxml"
+)
+
+// Every chart that comes with chartroom compiles without a problem, under the
+// name of its file.
+func TestChartsCompile(t *testing.T) {
+	t.Parallel()
+	all := charts.All()
+	for name, doc := range all {
+		d, err := scxml.Parse(name+".scxml", doc, scxml.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := scxml.Compile(d, scxml.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range c.Problems() {
+			t.Errorf("%s:%s: %s", name, p.Position, p.Message)
+		}
+		if c.Name() != name {
+			t.Errorf("%s.scxml calls itself %q", name, c.Name())
+		}
+	}
+	if !bytes.Equal(all["container"], charts.Container) || !bytes.Equal(all["helloworld"], charts.Helloworld) {
+		t.Error("Container or Helloworld is not what All gives")
+	}
+}

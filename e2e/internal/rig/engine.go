@@ -178,6 +178,16 @@ func KillTarget(t testing.TB, id string) {
 	}
 }
 
+// Logs is what a container wrote over all its runs, as the engine kept it.
+func Logs(t testing.TB, id string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "logs", id).Output()
+	if err != nil {
+		t.Fatalf("docker logs %s: %v", id, err)
+	}
+	return string(out)
+}
+
 // RemoveByName removes a container and its volumes when the test ends, also one
 // that does not exist yet.
 func RemoveByName(t testing.TB, name string) {
@@ -213,4 +223,38 @@ func output(t testing.TB, name string, arguments ...string) string {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, said.String())
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// CountEvents counts the engine's events of one kind about a container, by name,
+// since it was created.
+func CountEvents(t testing.TB, name, action string) int {
+	t.Helper()
+	created, err := time.Parse(time.RFC3339Nano, Inspect(t, name).Created)
+	if err != nil {
+		t.Fatalf("when %s was created: %v", name, err)
+	}
+	out := output(t, "docker", "events", "--since", strconv.FormatInt(created.Unix(), 10), "--until", "0s",
+		"--filter", "container="+name, "--filter", "event="+action, "--format", "{{.Action}}")
+	return len(strings.Fields(out))
+}
+
+// OnEvent calls do at the engine's next event of one kind about a container, and
+// then closes the channel.
+func OnEvent(t testing.TB, name, action string, do func()) <-chan struct{} {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stream := Engine(t).Events(ctx, client.EventsListOptions{
+		Filters: make(client.Filters).Add("container", name).Add("event", action),
+	})
+	done := make(chan struct{})
+	go func() {
+		defer cancel()
+		select {
+		case <-stream.Messages:
+			do()
+			close(done)
+		case <-stream.Err:
+		}
+	}()
+	return done
 }

@@ -4,6 +4,7 @@ package rig
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,32 +23,32 @@ import (
 // by itself.
 type Fleet struct {
 	Snapshot, Statemachine, Agent, Gateway *Process
+	// StatemachineAddress is where agents connect.
+	StatemachineAddress string
 	// API is the public interface, through the gateway.
 	API fleetv1.FleetServiceClient
 	// Address is the gateway's.
 	Address string
 	// HostID is the agent's.
 	HostID string
-
-	store, snapshot, statemachine string // addresses
 }
 
 // StartFleet starts the four services on a store, as the snapshot service takes
-// it: redis://ADDRESS or pebble:DIRECTORY. The agent is for the engine of the
-// environment.
-func StartFleet(t testing.TB, store string) *Fleet {
+// it: redis://ADDRESS or pebble:DIRECTORY. The agent is for the engine of its
+// environment, to which the given one is added (DOCKER_HOST=unix://…).
+func StartFleet(t testing.TB, store string, environment ...string) *Fleet {
 	t.Helper()
 	Engine(t)
 	f := &Fleet{
-		Address: FreeAddress(t), HostID: "e2e-" + runID(), store: store,
-		snapshot: FreeAddress(t), statemachine: FreeAddress(t),
+		Address: FreeAddress(t), HostID: "e2e-" + runID(), StatemachineAddress: FreeAddress(t),
 	}
-	f.Snapshot = Start(t, "snapshot", nil, "snapshot", "--address", f.snapshot, "--store", store)
-	Healthy(t, f.snapshot)
-	f.Statemachine = Start(t, "statemachine", nil, "statemachine", "--address", f.statemachine, "--snapshot", f.snapshot)
-	Healthy(t, f.statemachine)
-	f.Agent = f.StartAgent(t, f.HostID)
-	f.Gateway = Start(t, "gateway", nil, "gateway", "--address", f.Address, "--snapshot", f.snapshot, "--statemachine", f.statemachine)
+	snapshot := FreeAddress(t)
+	f.Snapshot = Start(t, "snapshot", nil, "snapshot", "--address", snapshot, "--store", store)
+	Healthy(t, snapshot)
+	f.Statemachine = Start(t, "statemachine", nil, "statemachine", "--address", f.StatemachineAddress, "--snapshot", snapshot)
+	Healthy(t, f.StatemachineAddress)
+	f.Agent = f.StartAgent(t, f.HostID, environment...)
+	f.Gateway = Start(t, "gateway", nil, "gateway", "--address", f.Address, "--snapshot", snapshot, "--statemachine", f.StatemachineAddress)
 	Healthy(t, f.Address)
 	f.API = fleetv1.NewFleetServiceClient(dial(t, f.Address))
 	Eventually(t, 20*time.Second, "the agent is connected", func() error {
@@ -65,10 +66,10 @@ func StartFleet(t testing.TB, store string) *Fleet {
 	return f
 }
 
-// StartAgent starts one more agent for the same engine under another host id.
-func (f *Fleet) StartAgent(t testing.TB, hostID string) *Process {
+// StartAgent starts an agent under a host id.
+func (f *Fleet) StartAgent(t testing.TB, hostID string, environment ...string) *Process {
 	t.Helper()
-	return Start(t, "dockeragent-"+hostID, nil, "dockeragent", "--statemachine", f.statemachine,
+	return Start(t, "dockeragent-"+hostID, environment, "dockeragent", "--statemachine", f.StatemachineAddress,
 		"--state", t.TempDir(), "--host-id", hostID, "--address", FreeAddress(t))
 }
 
@@ -121,37 +122,101 @@ func (f *Fleet) InState(t testing.TB, id, state string, limit time.Duration) *fl
 	return i
 }
 
-// CreateApp creates and starts an instance that runs an SCXML file as its
-// application, and waits until it runs. It is removed when the test ends.
-func (f *Fleet) CreateApp(t testing.TB, name string, command ...string) *fleetv1.Instance {
+// An App is an instance whose application is an SCXML file, run by the image
+// chartroom/scxml.
+type App struct {
+	// ID is the instance's, Name the container's.
+	ID, Name string
+	fleet    *Fleet
+	engine   *PrivateEngine // nil for the engine of the environment
+}
+
+// CreateApp creates and starts helloworld as an instance and waits until it runs.
+// Labels are added to its container, given as pairs. It is removed when the test
+// ends.
+func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 	t.Helper()
+	name += "-" + runID()
 	RemoveByName(t, name)
-	_, err := f.API.CreateInstance(t.Context(), &fleetv1.CreateInstanceRequest{
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := f.API.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
 		Name: name, HostId: f.HostID, Start: true, RequestId: "create-" + name,
 		Container: &fleetv1.ContainerSpec{
-			Image: AppImage(t), Command: command,
-			Labels: Labels("chartroom.snapshot", "socket", "chartroom.instance", name),
-			Mounts: []string{"chartroom-run:/run/chartroom"},
+			Image:       AppImage(t),
+			Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"},
+			Labels:      Labels(append([]string{"chartroom.instance", name}, labels...)...),
+			Mounts:      []string{Volume(t) + ":/run/chartroom"},
 		},
 	})
 	if err != nil {
 		t.Fatalf("create %s: %v", name, err)
 	}
-	return f.InState(t, name+"@"+f.HostID, "running", 30*time.Second)
+	a := &App{ID: name + "@" + f.HostID, Name: name, fleet: f}
+	f.InState(t, a.ID, "running", 30*time.Second)
+	return a
+}
+
+// Greeted asks the application what it has processed and reads its answer where
+// the engine keeps what a container wrote: a witness that is none of ours. The
+// fleet must have delivered everything before.
+func (a *App) Greeted(t testing.TB, limit time.Duration) []int {
+	t.Helper()
+	said := strings.Count(a.logs(t), "report")
+	a.fleet.Send(t, a.ID, "report", nil, fmt.Sprintf("report-%s-%d", a.Name, said), limit)
+	var greeted []int
+	Eventually(t, limit, a.Name+" reports", func() error {
+		logs := a.logs(t)
+		if strings.Count(logs, "report") <= said {
+			return fmt.Errorf("its output ends in %q", logs[max(0, len(logs)-200):])
+		}
+		line := logs[strings.LastIndex(logs, "report"):]
+		line, _, _ = strings.Cut(line, "\n")
+		open, end := strings.Index(line, "["), strings.LastIndex(line, "]")
+		if open < 0 || end < open {
+			return fmt.Errorf("no list in %q", line)
+		}
+		return json.Unmarshal([]byte(line[open:end+1]), &greeted)
+	})
+	return greeted
+}
+
+func (a *App) logs(t testing.TB) string {
+	t.Helper()
+	if a.engine != nil {
+		return a.engine.Docker(t, "logs", a.Name)
+	}
+	return Logs(t, a.Name)
+}
+
+// Drained waits until the application has answered everything accepted so far.
+func (a *App) Drained(t testing.TB, limit time.Duration) {
+	t.Helper()
+	Eventually(t, limit, a.ID+" has answered everything", func() error {
+		i, err := a.fleet.Instance(t, a.ID)
+		if err == nil && i.GetQueue().GetWaiting()+uint32(min(i.GetQueue().GetInFlightSequence(), 1)) > 0 {
+			err = fmt.Errorf("queue %v, %s", i.GetQueue(), i.GetWhy())
+		}
+		return err
+	})
 }
 
 // Send gives an application event to an instance, again and again under the same
 // request id until it is acknowledged.
 func (f *Fleet) Send(t testing.TB, id, event string, data map[string]any, requestID string, limit time.Duration) *fleetv1.SendEventResponse {
 	t.Helper()
-	value, err := structpb.NewValue(data)
-	if err != nil {
-		t.Fatal(err)
+	var value *structpb.Value
+	if data != nil {
+		var err error
+		if value, err = structpb.NewValue(data); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var r *fleetv1.SendEventResponse
 	Eventually(t, limit, "send "+event+" "+requestID, func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
+		var err error
 		r, err = f.API.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: id, Event: event, Data: value, RequestId: requestID})
 		return err
 	})

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chartroom/chartroom/e2e/internal/rig"
+)
+
+// A project is deploy/compose.yaml under a name of its own.
+type project struct {
+	name, port string
+	env        []string
+}
+
+// compose runs docker compose on one of the files in deploy/.
+func (p *project) compose(t *testing.T, ctx context.Context, file string, arguments ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "../scripts/compose", append([]string{"-f", "../deploy/" + file}, arguments...)...)
+	cmd.Env = append(os.Environ(), p.env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("compose -f %s %s: %v\n%s", file, strings.Join(arguments, " "), err, out)
+	}
+	return string(out)
+}
+
+// cli runs chartroom inside the gateway's container, where the certificates and
+// the token are.
+func (p *project) cli(t *testing.T, arguments ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "docker", append([]string{"exec", p.name + "-gateway-1", "chartroom", "--server", "localhost:7400"}, arguments...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("chartroom %s: %w: %s", strings.Join(arguments, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// deploy/compose.yaml comes up, the bot of deploy/examples is killed by hand, and
+// resumes where it was; only the gateway is published, and on loopback.
+func TestComposeBotResumes(t *testing.T) {
+	rig.Engine(t)
+	if out, err := exec.CommandContext(t.Context(), "../scripts/compose", "version").CombinedOutput(); err != nil {
+		rig.Missing(t, "compose", string(out))
+	}
+	labels := rig.Labels()
+	_, port, _ := net.SplitHostPort(rig.FreeAddress(t))
+	p := &project{name: fmt.Sprintf("chartroom-test-%d", os.Getpid()), port: port}
+	bot := p.name + "-bot"
+	p.env = []string{
+		"COMPOSE_PROJECT_NAME=" + p.name, "CHARTROOM_PORT=" + port, "CHARTROOM_HOST=deck", "CHARTROOM_RUN_VOLUME=" + p.name + "-run",
+		"CHARTROOM_LABEL=" + labels[rig.Label], "CHARTROOM_BOT_NAME=" + bot,
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if t.Failed() {
+			t.Logf("%s", p.compose(t, ctx, "compose.yaml", "logs", "--tail", "40"))
+		}
+		bots := &project{env: append(p.env, "COMPOSE_PROJECT_NAME="+bot)}
+		bots.compose(t, ctx, "examples/bot/compose.yaml", "down", "--volumes", "--timeout", "1")
+		p.compose(t, ctx, "compose.yaml", "down", "--volumes", "--timeout", "5")
+		for _, what := range []string{"container", "volume", "network"} {
+			out, err := exec.Command("docker", what, "ls", "--quiet", "--filter", "label=com.docker.compose.project="+p.name).Output()
+			if left := strings.TrimSpace(string(out)); err != nil || left != "" {
+				t.Errorf("after compose down there is a %s left: %s (%v)", what, left, err)
+			}
+		}
+	})
+	p.compose(t, t.Context(), "compose.yaml", "up", "--detach", "--wait", "--wait-timeout", "120")
+
+	published := map[string]bool{}
+	for line := range strings.Lines(p.compose(t, t.Context(), "compose.yaml", "ps", "--format", "json")) {
+		var c struct {
+			Service    string
+			Publishers []struct {
+				URL           string
+				PublishedPort int
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			continue
+		}
+		for _, at := range c.Publishers {
+			if at.PublishedPort != 0 {
+				published[c.Service+" "+at.URL] = true
+			}
+		}
+	}
+	if len(published) != 1 || !published["gateway 127.0.0.1"] {
+		t.Errorf("published: %v, want the gateway on loopback alone", published)
+	}
+
+	bots := &project{env: append(p.env, "COMPOSE_PROJECT_NAME="+bot)}
+	bots.compose(t, t.Context(), "examples/bot/compose.yaml", "up", "--detach")
+	rig.Eventually(t, 30*time.Second, "the bot is seen running", func() error {
+		out, err := p.cli(t, "describe", bot+"@deck", "-o", "json")
+		if err == nil && !strings.Contains(out, "running") {
+			err = fmt.Errorf("%s", out)
+		}
+		return err
+	})
+	count := regexp.MustCompile(`(?m)^#(\d+)$`)
+	rig.Eventually(t, 30*time.Second, "the bot counts", func() error {
+		if n := len(count.FindAllString(rig.Logs(t, bot), -1)); n < 5 {
+			return fmt.Errorf("it counted %d times", n)
+		}
+		return nil
+	})
+	if out, err := exec.CommandContext(t.Context(), "docker", "kill", bot).CombinedOutput(); err != nil {
+		t.Fatalf("docker kill: %v\n%s", err, out)
+	}
+	resumed := regexp.MustCompile(`(?m)^resumed from #(\d+)$`)
+	var logs string
+	rig.Eventually(t, 30*time.Second, "the bot resumes", func() error {
+		logs = rig.Logs(t, bot)
+		if !resumed.MatchString(logs) {
+			return fmt.Errorf("its log ends in %q", logs[max(0, len(logs)-100):])
+		}
+		return nil
+	})
+	t.Log(resumed.FindString(logs))
+}

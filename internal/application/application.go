@@ -124,6 +124,7 @@ func (a *Application) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer listener.Close() // removes the socket too
+	defer a.hangUp()
 	conns := make(chan net.Conn)
 	lines := make(chan received) // unbuffered: the sender is held back
 	go accept(ctx, listener, conns)
@@ -142,9 +143,7 @@ func (a *Application) Run(ctx context.Context) error {
 			a.bye()
 			return nil
 		case c := <-conns:
-			if a.conn != nil {
-				_ = a.conn.Close()
-			}
+			a.hangUp()
 			a.conn = c
 			go read(ctx, c, lines)
 		case in := <-lines:
@@ -257,19 +256,20 @@ func (a *Application) drop(err error) {
 	if !errors.Is(err, io.EOF) {
 		a.cfg.Logger.Warn("connection lost", "err", err)
 	}
+	a.hangUp()
+}
+
+func (a *Application) hangUp() {
 	if a.conn != nil {
 		_ = a.conn.Close()
 		a.conn = nil
 	}
 }
 
-// bye sends the last snapshot and ends the connection.
+// bye sends the last snapshot.
 func (a *Application) bye() {
 	if a.session != nil && a.dirty {
 		a.snapshot()
-	}
-	if a.conn != nil {
-		_ = a.conn.Close()
 	}
 }
 

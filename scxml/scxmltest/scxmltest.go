@@ -31,6 +31,9 @@
 //	data [PATH]           print the datamodel, or one value
 //	attributes NS LOCAL   print the foreign attributes of active states
 //	configuration         print the active states
+//	with EVENT {JSON}     fill in data of events that match the descriptor EVENT
+//	brief [PATH …]        from here on print atomic states entered, effects and
+//	                      changes of the values PATH instead of the whole trace
 //
 // Each scenario runs twice: straight, and saved and restored after every
 // command; both must give the same output. With the flag -rewrite the files are
@@ -186,6 +189,8 @@ type player struct {
 	start   time.Time
 	seed    uint64
 	out     strings.Builder
+	brief   brief
+	with    defaults
 }
 
 func (p *player) command(line string) (string, error) {
@@ -196,6 +201,13 @@ func (p *player) command(line string) (string, error) {
 	}
 	if p.chart == nil {
 		return "", fmt.Errorf("no chart")
+	}
+	switch name {
+	case "with":
+		return "", p.with.add(rest)
+	case "brief":
+		p.brief = brief{on: true, paths: strings.Fields(rest), values: map[string]string{}}
+		return "", nil
 	}
 	if name == "start" {
 		return p.begin(rest)
@@ -217,6 +229,7 @@ func (p *player) run(name, rest string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		p.with.apply(&ev)
 		step, err := p.ip.Deliver(ev, p.input())
 		return p.report(step, err)
 	case "advance":
@@ -351,7 +364,11 @@ func (p *player) advance(duration string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		out.WriteString(Format(step))
+		if p.brief.on {
+			out.WriteString(p.brief.report(p.ip, step))
+		} else {
+			out.WriteString(Format(step))
+		}
 		if p.restore {
 			if err := p.saveAndRestore(); err != nil {
 				return "", err
@@ -359,6 +376,12 @@ func (p *player) advance(duration string) (string, error) {
 		}
 	}
 	p.now = end
+	if p.brief.on {
+		if out.Len() == 0 {
+			out.WriteString("no change\n")
+		}
+		return out.String(), nil
+	}
 	out.WriteString(p.state())
 	return out.String(), nil
 }
@@ -366,6 +389,9 @@ func (p *player) advance(duration string) (string, error) {
 func (p *player) report(step scxml.Macrostep, err error) (string, error) {
 	if err != nil {
 		return "refused: " + err.Error() + "\n", nil
+	}
+	if p.brief.on {
+		return p.brief.report(p.ip, step), nil
 	}
 	return Format(step) + p.state(), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chartroom/chartroom/charts"
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/scxmltest"
 )
 
 // Every chart that comes with chartroom compiles without a problem, under the
@@ -34,4 +35,11 @@ func TestChartsCompile(t *testing.T) {
 	if !bytes.Equal(all["container"], charts.Container) || !bytes.Equal(all["helloworld"], charts.Helloworld) {
 		t.Error("Container or Helloworld is not what All gives")
 	}
+}
+
+// The stories in scenarios/, played straight and with a save and restore after
+// every command. After a wanted change: go test ./charts -rewrite.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	scxmltest.Run(t, "scenarios")
 }

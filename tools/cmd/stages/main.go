@@ -54,6 +54,10 @@ func run(ctx context.Context, root, only string, list bool) error {
 	if err := os.Chdir(root); err != nil {
 		return fmt.Errorf("find the repository: %w", err)
 	}
+	// tools/ is outside the workspace and was run without it; the rest is not.
+	if err := os.Unsetenv("GOWORK"); err != nil {
+		return fmt.Errorf("return to the workspace: %w", err)
+	}
 	required := splitList(os.Getenv("CHARTROOM_REQUIRE"))
 	all := stages(required)
 	if list {

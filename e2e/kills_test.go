@@ -20,8 +20,7 @@ import (
 type sender struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	next   int   // number of the next event; read after done
-	err    error // a refusal that no repetition mends; read after done
+	next   int // number of the next event; read after done
 }
 
 func startSending(t *testing.T, f *rig.Fleet, app *rig.App) *sender {

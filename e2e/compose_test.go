@@ -54,13 +54,12 @@ func TestComposeBotResumes(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "../scripts/compose", "version").CombinedOutput(); err != nil {
 		rig.Missing(t, "compose", string(out))
 	}
-	labels := rig.Labels()
 	_, port, _ := net.SplitHostPort(rig.FreeAddress(t))
-	p := &project{name: fmt.Sprintf("chartroom-test-%d", os.Getpid()), port: port}
+	p := &project{name: "chartroom-" + rig.RunID(), port: port}
 	bot := p.name + "-bot"
 	p.env = []string{
 		"COMPOSE_PROJECT_NAME=" + p.name, "CHARTROOM_PORT=" + port, "CHARTROOM_HOST=deck", "CHARTROOM_RUN_VOLUME=" + p.name + "-run",
-		"CHARTROOM_LABEL=" + labels[rig.Label], "CHARTROOM_BOT_NAME=" + bot,
+		"CHARTROOM_BOT_NAME=" + bot,
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

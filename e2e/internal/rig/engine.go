@@ -29,8 +29,9 @@ import (
 // Label marks everything that a test makes; its value is that of this run.
 const Label = "chartroom.test"
 
-// Run's value of [Label]: CHARTROOM_TEST_RUN, or the process id.
-func runID() string {
+// RunID tells this run from others, as the value of [Label]: CHARTROOM_TEST_RUN, or
+// the process id.
+func RunID() string {
 	if id := os.Getenv("CHARTROOM_TEST_RUN"); id != "" {
 		return id
 	}
@@ -39,7 +40,7 @@ func runID() string {
 
 // Labels returns the label of this run together with others, given as pairs.
 func Labels(pairs ...string) map[string]string {
-	m := map[string]string{Label: runID()}
+	m := map[string]string{Label: RunID()}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m[pairs[i]] = pairs[i+1]
 	}
@@ -197,7 +198,7 @@ func RemoveByName(t testing.TB, name string) {
 // Volume makes a volume for this test and returns its name.
 func Volume(t testing.TB) string {
 	t.Helper()
-	name := output(t, "docker", "volume", "create", "--label", Label+"="+runID())
+	name := output(t, "docker", "volume", "create", "--label", Label+"="+RunID())
 	t.Cleanup(func() { _ = exec.Command("docker", "volume", "rm", "--force", name).Run() })
 	return name
 }

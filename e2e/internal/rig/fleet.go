@@ -40,7 +40,7 @@ func StartFleet(t testing.TB, store string, environment ...string) *Fleet {
 	t.Helper()
 	Engine(t)
 	f := &Fleet{
-		Address: FreeAddress(t), HostID: "e2e-" + runID(), StatemachineAddress: FreeAddress(t),
+		Address: FreeAddress(t), HostID: "e2e-" + RunID(), StatemachineAddress: FreeAddress(t),
 	}
 	snapshot := FreeAddress(t)
 	f.Snapshot = Start(t, "snapshot", nil, "snapshot", "--address", snapshot, "--store", store)
@@ -136,7 +136,7 @@ type App struct {
 // ends.
 func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 	t.Helper()
-	name += "-" + runID()
+	name += "-" + RunID()
 	RemoveByName(t, name)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

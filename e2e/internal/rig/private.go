@@ -160,7 +160,7 @@ func (e *PrivateEngine) Docker(t testing.TB, arguments ...string) string {
 // RunApp runs the application's image as a managed container of the given name.
 func (e *PrivateEngine) RunApp(t testing.TB, name string) {
 	t.Helper()
-	e.Docker(t, "run", "--detach", "--name", name, "--network", "none", "--label", Label+"="+runID(),
+	e.Docker(t, "run", "--detach", "--name", name, "--network", "none", "--label", Label+"="+RunID(),
 		"--label", "chartroom.enable=true", "--volume", name+"-run:/run/chartroom",
 		"--env", "CHARTROOM_SOCKET=/run/chartroom/app.sock", AppImage(t))
 }

@@ -101,4 +101,3 @@ func codeName(c codes.Code) string {
 	}
 	return strings.ToUpper(b.String())
 }
-

@@ -104,3 +104,9 @@ func away(message string) error {
 		RetryAfter: durationpb.New(retryAfter),
 	}, message)
 }
+
+// Visible makes an error of a method one that clients may see; for callers
+// that are not gRPC.
+func (s *Server) Visible(ctx context.Context, method string, err error) error {
+	return s.toStatus(ctx, method, err)
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package layout
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml"
+)
+
+const (
+	// cacheLimit is how many drawings a Layouter keeps.
+	cacheLimit = 256
+	// kernelTime is how long the kernel may take for one chart.
+	kernelTime = 15 * time.Second
+)
+
+// Layouter draws charts, each digest once. One chart is laid out at a time, in
+// a goroutine that outlives an impatient caller, so that the next one finds
+// the drawing done. It is safe for concurrent use; it keeps about 60 MB once
+// it has drawn.
+type Layouter struct {
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	known   map[string]*list.Element
+	recent  *list.List // of *entry, the last used first
+	working sync.Mutex // held while the kernel works
+	kernel  *kernel    // guarded by working; nil before the first and after a fault
+}
+
+// entry is a drawing that is made or being made.
+type entry struct {
+	digest  string
+	done    chan struct{} // closed when drawing is set
+	drawing *Drawing
+}
+
+// New makes a Layouter.
+func New(logger *slog.Logger) *Layouter {
+	return &Layouter{logger: logger, known: map[string]*list.Element{}, recent: list.New()}
+}
+
+// Draw gives the drawing of a document, and waits for it as long as ctx lasts.
+// The only error is ctx's.
+func (l *Layouter) Draw(ctx context.Context, d *scxml.Document) (*Drawing, error) {
+	e := l.entry(d)
+	select {
+	case <-e.done:
+		return e.drawing, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("draw chart %s: %w", d.Name, ctx.Err())
+	}
+}
+
+// entry finds the entry of a document, or starts to make it.
+func (l *Layouter) entry(d *scxml.Document) *entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if el := l.known[d.Digest()]; el != nil {
+		l.recent.MoveToFront(el)
+		return el.Value.(*entry)
+	}
+	e := &entry{digest: d.Digest(), done: make(chan struct{})}
+	l.known[e.digest] = l.recent.PushFront(e)
+	if l.recent.Len() > cacheLimit {
+		last := l.recent.Back()
+		delete(l.known, last.Value.(*entry).digest)
+		l.recent.Remove(last)
+	}
+	go func() {
+		defer close(e.done)
+		e.drawing = l.make(d)
+	}()
+	return e
+}
+
+// make lays a document out, by the kernel or plainly.
+func (l *Layouter) make(d *scxml.Document) *Drawing {
+	l.working.Lock()
+	defer l.working.Unlock()
+	start := time.Now()
+	g := newGraph(d)
+	drawing, err := l.byKernel(g)
+	if err != nil {
+		l.logger.Warn("layout kernel failed, chart is drawn plainly", "chart", d.Name, "err", err)
+		return plain(g)
+	}
+	l.logger.Debug("chart is drawn", "chart", d.Name, "states", len(d.States), "took", time.Since(start))
+	return drawing
+}
+
+func (l *Layouter) byKernel(g *graph) (d *Drawing, err error) {
+	defer func() {
+		if p := recover(); p != nil { // of goja, for what JavaScript threw in our callbacks
+			err = fmt.Errorf("layout kernel: %v", p)
+		}
+		if err != nil {
+			l.kernel = nil // in what state it is, nobody knows
+		}
+	}()
+	if l.kernel == nil {
+		if l.kernel, err = newKernel(); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), kernelTime)
+	defer cancel()
+	return l.kernel.layout(ctx, g)
+}
+
+// Draw lays out one document without keeping anything; for programs that draw
+// once.
+func Draw(ctx context.Context, d *scxml.Document) (*Drawing, error) {
+	return New(slog.New(slog.DiscardHandler)).Draw(ctx, d)
+}

@@ -25,7 +25,7 @@
 //	advance DURATION      move the clock; delayed sends fire at their times
 //	stop                  end the session from outside
 //	restore               save and restore; fails if the copy is not the same
-//	enabled               print the events that have a transition now
+//	enabled [PREFIX]      print the events that have a transition now
 //	accepts NAME          print true or false
 //	pending               print the delayed sends
 //	data [PATH]           print the datamodel, or one value
@@ -49,6 +49,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,7 +241,8 @@ func (p *player) run(name, rest string) (string, error) {
 	case "restore":
 		return "", p.saveAndRestore()
 	case "enabled":
-		return "enabled: " + list(p.ip.Enabled()) + "\n", nil
+		enabled := slices.DeleteFunc(p.ip.Enabled(), func(e string) bool { return !strings.HasPrefix(e, rest) })
+		return "enabled: " + list(enabled) + "\n", nil
 	case "accepts":
 		return fmt.Sprintf("accepts %s: %v\n", rest, p.ip.Accepts(rest)), nil
 	case "configuration":

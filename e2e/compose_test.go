@@ -26,7 +26,7 @@ type project struct {
 // compose runs docker compose on one of the files in deploy/.
 func (p *project) compose(t *testing.T, ctx context.Context, file string, arguments ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, "../scripts/compose", append([]string{"-f", "../deploy/" + file}, arguments...)...)
+	cmd := exec.CommandContext(ctx, rig.Path(t, "scripts", "compose"), append([]string{"-f", rig.Path(t, "deploy", file)}, arguments...)...)
 	cmd.Env = append(os.Environ(), p.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *project) cli(t *testing.T, arguments ...string) (string, error) {
 // resumes where it was; only the gateway is published, and on loopback.
 func TestComposeBotResumes(t *testing.T) {
 	rig.Engine(t)
-	if out, err := exec.CommandContext(t.Context(), "../scripts/compose", "version").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), rig.Path(t, "scripts", "compose"), "version").CombinedOutput(); err != nil {
 		rig.Missing(t, "compose", string(out))
 	}
 	_, port, _ := net.SplitHostPort(rig.FreeAddress(t))

@@ -97,7 +97,7 @@ func StartRedis(t testing.TB) *Redis {
 	Engine(t)
 	image := os.Getenv("CHARTROOM_REDIS_IMAGE")
 	if image == "" {
-		image = output(t, "../scripts/local-image", "redis")
+		image = output(t, Path(t, "scripts", "local-image"), "redis")
 	}
 	address := FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)

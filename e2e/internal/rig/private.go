@@ -3,9 +3,7 @@
 package rig
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +67,9 @@ func (e *PrivateEngine) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	_ = os.Remove(filepath.Join(e.dir, "docker.pid")) // left by a kill
+	// Left by a kill. Where nobody reaps the dead, their pids still look alive.
+	_ = os.Remove(filepath.Join(e.dir, "docker.pid"))
+	_ = os.Remove(filepath.Join(e.dir, "exec", "containerd", "containerd.pid"))
 	e.cmd = exec.Command("dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = log, log
@@ -138,12 +138,18 @@ func (e *PrivateEngine) end() {
 		_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
 	}
-	mounts, err := os.Open("/proc/self/mounts")
-	if errors.Is(err, os.ErrNotExist) {
-		return
+	// A shim outlives an engine that was killed.
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range processes {
+		var pid int
+		if _, err := fmt.Sscanf(path, "/proc/%d/cmdline", &pid); err == nil && ours(pid, e.dir+"/exec") {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
-	b, _ := io.ReadAll(mounts)
-	_ = mounts.Close()
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return // not Linux: there is nothing to unmount
+	}
 	for line := range strings.Lines(string(b)) {
 		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], e.dir+"/") {
 			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH)

@@ -38,7 +38,7 @@ func Binary(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("CHARTROOM_BIN")
 	if dir == "" {
-		dir = filepath.Join("..", "bin")
+		dir = Path(t, "bin")
 	}
 	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
@@ -50,16 +50,31 @@ func Binary(t testing.TB, name string) string {
 	return path
 }
 
+// Path returns a path in the repository, whatever package the test is in.
+func Path(t testing.TB, elements ...string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return filepath.Join(append([]string{dir}, elements...)...)
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("the test runs outside the repository")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
 // Start runs a program of bin/ with the given environment added to the test's own.
 // Its output goes to build/e2e/TEST/NAME.log, appended to over restarts, whose end
 // a failed test prints. It is killed when the test ends.
 func Start(t testing.TB, name string, env []string, program string, arguments ...string) *Process {
 	t.Helper()
 	p := &Process{name: name, argv: append([]string{Binary(t, program)}, arguments...), env: env}
-	dir, err := filepath.Abs(filepath.Join("..", "build", "e2e", strings.ReplaceAll(t.Name(), "/", "_")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := Path(t, "build", "e2e", strings.ReplaceAll(t.Name(), "/", "_"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package observe turns what an engine says (events, which may be lost, repeated
+// and reordered; lists; inspects) into observations that are never wrong for long.
+//
+// It has two parts. [Core] is a pure state machine: inputs and the time go in,
+// observations and questions come out; it has no goroutine, clock or I/O, and is
+// what the generated tests drive. [Observer] runs it: it subscribes first, then
+// lists and inspects, again on every reconnect and at least every 10 s, and reads
+// the stream in a goroutine of its own that never waits.
+//
+// Guarantees: after the last event, whatever was dropped, doubled or reordered, the
+// observations end where inspect says. What was missed is told as inferred
+// observations after a gap marker. An inspect answer counts only if no event of
+// that container arrived since it was asked for. Absence means destroyed only on
+// the same engine. A die, a start and a create are held back until inspect has
+// answered or 250 ms have passed, and later events of that container wait behind them.
+package observe
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/label"
+)
+
+const (
+	// holdTime bounds how long a die waits for inspect.
+	holdTime = 250 * time.Millisecond
+	// settleTime is the quiet after a burst before inspect is told.
+	settleTime = 50 * time.Millisecond
+	// doubtTime is how long a difference must last, without an event, before
+	// something is inferred: the event may be on its way (28 ms were measured).
+	doubtTime = 100 * time.Millisecond
+	// overlap is how far a new subscription reaches back: with less, events were lost.
+	overlap = 200 * time.Millisecond
+	// attribution is how long after a command's end its events may arrive.
+	attribution = 2 * time.Second
+	// rememberEvents and rememberGone bound what is kept against repetition.
+	rememberEvents = 4096
+	rememberGone   = 1024
+)
+
+// Told is what somebody who follows the observations believes of a container.
+// It is kept in the journal, so that an agent that comes back knows what it said.
+type Told struct {
+	Instance   string    `json:"instance"`
+	Name       string    `json:"name"`
+	Image      string    `json:"image"`
+	Status     string    `json:"status"`
+	StartedAt  string    `json:"startedAt,omitempty"`
+	FinishedAt string    `json:"finishedAt,omitempty"`
+	ExitCode   int       `json:"exitCode,omitempty"`
+	OOMKilled  bool      `json:"oomKilled,omitempty"`
+	Health     string    `json:"health,omitempty"`
+	Target     string    `json:"target,omitempty"` // its JSON, to notice changes
+	Approx     bool      `json:"approx,omitempty"` // StartedAt is an event's stamp, not inspect's
+	LastEvent  time.Time `json:"lastEvent,omitzero"`
+	// Ready and Cursor are the channel's: the run whose application was ready.
+	Ready string `json:"ready,omitempty"`
+}
+
+func (t Told) live() bool { return t.Status == "running" || t.Status == "paused" }
+
+// Out is an observation with what the agent needs to act on it.
+type Out struct {
+	// Observation has no sequence yet.
+	Observation journal.Observation
+	// Told is what is believed after it; nil after docker.destroy and for the host.
+	Told *Told
+	// Container is inspect's answer when one was used; else nil.
+	Container *engine.Container
+}
+
+// Ask is a wish for an inspect; Token goes back with the answer.
+type Ask struct {
+	ID    string
+	Token uint64
+}
+
+// Core is the state machine. It is not safe for concurrent use.
+type Core struct {
+	engineID   string
+	containers map[string]*container
+	pending    map[string]struct{} // those with a timer or a held event
+	out        []Out
+	asks       []Ask
+	seen       map[eventKey]struct{}
+	seenRing   []eventKey
+	gone       []string
+	lastSeen   time.Time
+	restored   bool
+	gapFrom    time.Time
+	gapReason  string
+	gapTold    bool
+	listed     bool // since the stream was lost
+}
+
+type eventKey struct {
+	id, action string
+	nano       int64
+}
+
+type container struct {
+	id     string
+	exists bool
+	told   Told
+	// restoredAt is told.LastEvent as the journal had it: annotations up to it were told.
+	restoredAt time.Time
+	seq        uint64 // events so far
+	held       []engine.Event
+	heldSince  time.Time
+	asking     bool
+	wish       bool // ask again as soon as the outstanding answer is in
+	settleAt   time.Time
+	settling   bool
+	doubtAt    time.Time
+	doubtSeq   uint64
+	doubt      bool
+	signals    []int
+	stopSeen   bool
+	oomSeen    bool
+	stopSignal int
+	command    ownCommand
+}
+
+type ownCommand struct {
+	verb, id string
+	ended    time.Time // zero while in flight
+}
+
+// NewCore makes a Core that has told known before.
+func NewCore(known map[string]Told) *Core {
+	c := &Core{containers: map[string]*container{}, pending: map[string]struct{}{}, seen: map[eventKey]struct{}{}}
+	for id, t := range known {
+		c.containers[id] = &container{id: id, exists: true, told: t, restoredAt: t.LastEvent, stopSignal: 15}
+		if t.LastEvent.After(c.lastSeen) {
+			c.lastSeen = t.LastEvent
+		}
+		c.restored = true
+	}
+	if c.restored {
+		c.gapFrom, c.gapReason = c.lastSeen, "the agent was not running"
+	}
+	return c
+}
+
+// Since is from when a new subscription should replay: 200 ms before the newest
+// event seen, or before now when none was.
+func (c *Core) Since(now time.Time) time.Time {
+	if c.lastSeen.IsZero() {
+		return now.Add(-overlap)
+	}
+	return c.lastSeen.Add(-overlap)
+}
+
+// Told returns what is believed of all containers, by id.
+func (c *Core) Told() map[string]Told {
+	out := map[string]Told{}
+	for id, k := range c.containers {
+		if k.exists {
+			out[id] = k.told
+		}
+	}
+	return out
+}
+
+// Retell has docker.inspect told of every container, with its target, although
+// nothing has changed: for a server that has lost what it was told.
+func (c *Core) Retell() {
+	for _, k := range c.containers {
+		if k.exists {
+			k.settling, k.told.Target = true, ""
+			c.ask(k)
+		}
+	}
+}
+
+// SetReady notes the run whose application was ready, to be kept with Told.
+func (c *Core) SetReady(id, run string) {
+	if k, ok := c.containers[id]; ok {
+		k.told.Ready = run
+	}
+}
+
+// Take returns what has come out since the last call, and when Tick is due next
+// (zero: not before another input).
+func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
+	out, asks, c.out, c.asks = c.out, c.asks, nil, nil
+	for id := range c.pending {
+		k := c.containers[id]
+		if k == nil {
+			delete(c.pending, id)
+			continue
+		}
+		none := true
+		due := func(t time.Time) {
+			none = false
+			if next.IsZero() || t.Before(next) {
+				next = t
+			}
+		}
+		if len(k.held) > 0 {
+			due(k.heldSince.Add(holdTime))
+		} else if !k.settleAt.IsZero() && k.command.idle() {
+			due(k.settleAt)
+		}
+		if !k.settleAt.IsZero() {
+			none = false
+		}
+		if !k.doubtAt.IsZero() {
+			due(k.doubtAt)
+		}
+		if none {
+			delete(c.pending, id)
+		}
+	}
+	return out, asks, next
+}
+
+func (o ownCommand) idle() bool { return o.id == "" || !o.ended.IsZero() }
+
+// Lost says that the event stream has ended or overflown: a gap begins.
+func (c *Core) Lost(now time.Time, reason string) {
+	if c.gapReason == "" || c.gapTold {
+		c.gapFrom, c.gapReason, c.gapTold = c.lastSeen, reason, false
+		if c.gapFrom.IsZero() {
+			c.gapFrom = now
+		}
+	}
+	c.listed = false
+	// An answer from before may be of another engine.
+	for _, k := range c.containers {
+		k.doubt, k.doubtAt = false, time.Time{}
+	}
+}
+
+// Connected says that a new session with the engine begins: what was asked in
+// the one before will not be answered.
+func (c *Core) Connected() {
+	for _, k := range c.containers {
+		k.asking, k.wish = false, false
+		if len(k.held) > 0 || k.settling {
+			c.ask(k)
+		}
+	}
+}
+
+// Listed takes a list of all containers, made after the subscription, and asks
+// for an inspect of all those in it and of those told before.
+func (c *Core) Listed(now time.Time, engineID string, list []engine.Summary) {
+	if c.engineID != "" && c.engineID != engineID {
+		c.replaced(now)
+	}
+	if c.listed {
+		// The gap was worked off by the list before.
+		c.gapReason, c.gapTold, c.restored = "", false, false
+	}
+	c.engineID, c.listed = engineID, true
+	for _, s := range list {
+		if slices.Contains(c.gone, s.ID) {
+			continue
+		}
+		c.ask(c.get(s.ID))
+	}
+	for _, k := range c.containers {
+		if k.exists {
+			c.ask(k)
+		}
+	}
+}
+
+// replaced forgets the containers of another engine: they are unknown, not destroyed.
+func (c *Core) replaced(now time.Time) {
+	for id, k := range c.containers {
+		if k.exists {
+			c.out = append(c.out, Out{Observation: journal.Observation{ContainerID: id}}) // only forgets
+		}
+		delete(c.containers, id)
+	}
+	c.gapReason, c.gapTold = "another engine answers at this address", false
+	c.gap(now)
+}
+
+func (c *Core) get(id string) *container {
+	k, ok := c.containers[id]
+	if !ok {
+		k = &container{id: id, stopSignal: 15}
+		c.containers[id] = k
+	}
+	return k
+}
+
+func (c *Core) ask(k *container) {
+	if k.asking {
+		k.wish = true
+		return
+	}
+	k.asking, k.wish = true, false
+	c.asks = append(c.asks, Ask{ID: k.id, Token: k.seq})
+}
+
+// Command says that a command of ours begins or has ended on a container.
+func (c *Core) Command(now time.Time, id, verb, commandID string, begin bool) {
+	k := c.get(id)
+	if begin {
+		k.command = ownCommand{verb: verb, id: commandID}
+		return
+	}
+	if k.command.id == commandID {
+		k.command.ended = now
+		if !k.settleAt.IsZero() {
+			k.settleAt = now.Add(settleTime)
+		}
+	}
+}
+
+// annotations change no state; they are told at once, unless something is held.
+func annotation(word string) bool {
+	switch word {
+	case "create", "start", "die", "pause", "unpause", "destroy", "rename", "update", "health_status", "stop", "kill", "oom", "restart":
+		return false
+	}
+	return true
+}
+
+// split separates the word of an action from its text.
+func split(action string) (word, text string) {
+	word, text, _ = strings.Cut(action, ":")
+	return word, strings.TrimSpace(text)
+}
+
+// Event takes one event of the stream.
+func (c *Core) Event(now time.Time, ev engine.Event) {
+	key := eventKey{ev.ContainerID, ev.Action, ev.Time.UnixNano()}
+	if _, twice := c.seen[key]; twice || slices.Contains(c.gone, ev.ContainerID) {
+		return
+	}
+	c.remember(key)
+	if ev.Time.After(c.lastSeen) {
+		c.lastSeen = ev.Time
+	}
+	k := c.get(ev.ContainerID)
+	k.seq++
+	k.doubt = false
+	word, _ := split(ev.Action)
+	c.pending[k.id] = struct{}{}
+	if !annotation(word) {
+		k.settleAt, k.settling = now.Add(settleTime), false
+	}
+	hold := !k.exists || word == "create" || word == "start" || word == "die"
+	if len(k.held) == 0 && !hold {
+		c.play(now, k, ev, nil, nil)
+		return
+	}
+	if len(k.held) == 0 {
+		k.heldSince = now
+	}
+	k.held = append(k.held, ev)
+	if hold {
+		c.ask(k)
+	}
+}
+
+func (c *Core) remember(key eventKey) {
+	c.seen[key] = struct{}{}
+	c.seenRing = append(c.seenRing, key)
+	if len(c.seenRing) > rememberEvents {
+		delete(c.seen, c.seenRing[0])
+		c.seenRing = c.seenRing[1:]
+	}
+}
+
+// Inspected takes the answer to an Ask: a container, or found false when the
+// engine said that there is none, or failed true when it could not be asked.
+func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, failed bool) {
+	k, ok := c.containers[a.ID]
+	if !ok {
+		return
+	}
+	k.asking = false
+	if failed {
+		return // The next relist asks again; held events have their deadline.
+	}
+	if a.Token != k.seq || k.wish && len(k.held) > 0 {
+		// An event arrived since: the answer may be older than it.
+		c.ask(k)
+		return
+	}
+	k.wish = false
+	var answer *engine.Container
+	if found {
+		answer = &in
+		k.stopSignal = 15
+		if n, ok := engine.SignalNumber(in.StopSignal); ok {
+			k.stopSignal = n
+		}
+	}
+	if len(k.held) > 0 {
+		c.flush(now, k, answer, true)
+		return
+	}
+	c.compare(now, k, answer)
+}
+
+// Tick does what is due.
+func (c *Core) Tick(now time.Time) {
+	for id := range c.pending {
+		k := c.containers[id]
+		if k == nil {
+			continue
+		}
+		if len(k.held) > 0 && !now.Before(k.heldSince.Add(holdTime)) {
+			c.flush(now, k, nil, false)
+		}
+		if len(k.held) == 0 && !k.settleAt.IsZero() && !now.Before(k.settleAt) && k.command.idle() {
+			k.settleAt, k.settling = time.Time{}, true
+			c.ask(k)
+		}
+		if !k.doubtAt.IsZero() && !now.Before(k.doubtAt) {
+			k.doubtAt = time.Time{}
+			c.ask(k)
+		}
+	}
+}
+
+// flush tells the held events in their order, with inspect's facts for the last
+// start and die among them. answered is false when inspect did not answer in time.
+func (c *Core) flush(now time.Time, k *container, in *engine.Container, answered bool) {
+	held := k.held
+	k.held = nil
+	created := slices.ContainsFunc(held, func(e engine.Event) bool { return e.Action == "create" })
+	if !k.exists && !created {
+		if in == nil {
+			if answered {
+				delete(c.containers, k.id) // Never told of, and gone.
+			}
+			return
+		}
+		c.appear(now, k, in)
+	}
+	lastStart, lastDie := -1, -1
+	for i, ev := range held {
+		switch ev.Action {
+		case "start":
+			lastStart = i
+		case "die":
+			lastDie = i
+		}
+	}
+	for i, ev := range held {
+		var facts *engine.Container
+		if in != nil && (i == lastStart || ev.Action == "create" || i == lastDie && i > lastStart && !in.State.Live()) {
+			facts = in
+		}
+		c.play(now, k, ev, facts, held[i+1:])
+	}
+}
+
+// play tells one event, unless it is a repetition or contradicts what was told:
+// then the settling inspect decides. facts is inspect's answer when it is about
+// this event; later are the events held behind it.
+func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.Container, later []engine.Event) {
+	word, text := split(ev.Action)
+	t := &k.told
+	old := !k.restoredAt.IsZero() && !ev.Time.After(k.restoredAt)
+	o := journal.Observation{Time: ev.Time, Event: "docker." + word}
+	data := map[string]any{}
+	if !k.exists && word != "create" || old {
+		return // Already destroyed, never there, or told before this agent started.
+	}
+	if ev.Time.After(t.LastEvent) {
+		t.LastEvent = ev.Time
+	}
+	switch word {
+	case "create":
+		if k.exists {
+			return
+		}
+		k.exists = true
+		*t = Told{Instance: ev.Name, Name: ev.Name, Image: ev.Image, Status: "created", LastEvent: ev.Time}
+		if v := ev.Attributes[label.Instance]; v != "" {
+			t.Instance = v
+		}
+		o.CommandID = ev.Attributes[label.Command]
+		c.retarget(k, facts, &o, data)
+	case "start":
+		at, approx := stamp(ev.Time), true
+		if facts != nil && facts.State.StartedAt != "" {
+			at, approx = facts.State.StartedAt, false
+		}
+		if t.live() {
+			if at == t.StartedAt || approx {
+				return // A repetition, or settling will tell.
+			}
+			c.gap(now)
+			c.emitDie(now, k, nil, nil, true, now)
+		}
+		if at == t.StartedAt {
+			return // A repetition of the run that was told already.
+		}
+		t.Status, t.StartedAt, t.Approx, t.ExitCode, t.OOMKilled = "running", at, approx, 0, false
+		k.signals, k.stopSeen, k.oomSeen = nil, false, false
+		data["startedAt"] = at
+		o.CommandID = c.cause(now, k, "start")
+	case "die":
+		if !t.live() {
+			return
+		}
+		for _, e := range later {
+			if e.Action == "start" {
+				break
+			}
+			k.stopSeen = k.stopSeen || e.Action == "stop"
+		}
+		c.emitDie(now, k, facts, &ev, false, ev.Time)
+		return
+	case "destroy":
+		c.destroyed(now, k, ev.Time, false)
+		return
+	case "pause", "unpause":
+		want, after := "running", "paused"
+		if word == "unpause" {
+			want, after = after, want
+		}
+		if t.Status != want {
+			return
+		}
+		t.Status = after
+		o.CommandID = c.cause(now, k, word, "stop", "kill")
+	case "rename":
+		if t.Name == ev.Name {
+			return
+		}
+		data["oldName"], t.Name = strings.TrimPrefix(ev.Attributes["oldName"], "/"), ev.Name
+	case "kill":
+		n, _ := strconv.Atoi(ev.Attributes["signal"])
+		data["signal"] = n
+		if t.live() {
+			k.signals = append(k.signals, n)
+		}
+		o.CommandID = c.cause(now, k, "kill", "stop", "remove")
+	case "stop", "oom", "restart", "update":
+		k.stopSeen = k.stopSeen || word == "stop" && t.live()
+		k.oomSeen = k.oomSeen || word == "oom"
+		if word == "stop" {
+			o.CommandID = c.cause(now, k, "stop")
+		}
+	case "health_status":
+		t.Health, data["health"] = text, text
+	case "exec_die":
+		n, _ := strconv.Atoi(ev.Attributes["exitCode"])
+		data["exitCode"] = n
+	}
+	c.emit(k, o, data, facts)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// cause returns the id of our command when it is of one of the verbs and recent.
+func (c *Core) cause(now time.Time, k *container, verbs ...string) string {
+	o := k.command
+	if o.id == "" || !slices.Contains(verbs, o.verb) || !o.ended.IsZero() && now.Sub(o.ended) > attribution {
+		return ""
+	}
+	return o.id
+}
+
+// emit tells one observation about a container.
+func (c *Core) emit(k *container, o journal.Observation, data map[string]any, in *engine.Container) {
+	o.Instance, o.ContainerID = k.told.Instance, k.id
+	data["containerId"], data["name"], data["image"] = k.id, k.told.Name, k.told.Image
+	data["time"], data["inferred"], data["commandId"] = stamp(o.Time), o.Inferred, o.CommandID
+	b, err := json.Marshal(data)
+	if err != nil {
+		panic(fmt.Sprintf("observe: data of %s: %v", o.Event, err)) // maps of plain values only
+	}
+	o.Data = b
+	out := Out{Observation: o, Container: in}
+	if k.exists {
+		t := k.told
+		out.Told = &t
+	}
+	c.out = append(c.out, out)
+}

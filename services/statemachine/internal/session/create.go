@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// create makes an instance: a free one, or one whose container the agent is
+// then told to make.
+func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
+	g := b.group(s)
+	if s.repeated(g, c.ID, c.Digest, c.Reply) {
+		return
+	}
+	i, err := s.vacancy(c, now)
+	if err != nil {
+		g.then(&Answer{Reply: c.Reply, Err: err})
+		return
+	}
+	t := w.turn(s, b, i, now, c.Traceparent)
+	data := c.Data
+	if c.Host != "" {
+		target := t.target()
+		target.Image, target.Kind = c.Image, "container"
+		i.view.Managed = true
+		i.book.Start = c.Start
+		data = i.hostedData()
+	}
+	if err := t.begin(data); err != nil {
+		g.then(&Answer{Reply: c.Reply, Err: Invalid("%v", err)})
+		return
+	}
+	s.instances[i.id] = i
+	if c.Host != "" {
+		t.command("create", c.Arguments, nil)
+	}
+	t.respond(c.ID, c.Digest, c.Reply, &fleetv1.CreateInstanceResponse{Instance: proto.CloneOf(i.render())})
+}
+
+// vacancy is the instance to be begun: a new one, or, under the name of a
+// container that is gone, the one whose snapshots and queue are still kept.
+func (s *Shard) vacancy(c *Create, now time.Time) (*Instance, error) {
+	id := c.Name
+	if c.Host != "" {
+		id = HostedID(c.Name, c.Host)
+		if h := s.hosts[c.Host]; h == nil {
+			return nil, refuse(fleetv1.Reason_REASON_HOST_UNKNOWN, "no host %q", c.Host)
+		}
+	}
+	if i, ok := s.instances[id]; ok {
+		if !i.hosted() || !i.forgettable() {
+			return nil, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists", id)
+		}
+		i.chart = c.Chart
+		i.view.ChartName, i.view.ChartDigest = c.Chart.Name, c.Chart.Digest
+		return i, nil
+	}
+	i := &Instance{id: id, chart: c.Chart, view: &fleetv1.Instance{
+		InstanceId: id, Name: c.Name, HostId: c.Host, ChartName: c.Chart.Name, ChartDigest: c.Chart.Digest,
+		CreateTime: stamp(now),
+	}}
+	return i, nil
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package session runs the instances of shards: it steps their sessions,
+// commits what the steps changed, and only then lets anything out.
+//
+// # The loop
+//
+// A [Worker] owns shards and everything in them. Its loop ([Worker.Run]) is the
+// way of every event:
+//
+//  1. Deliver steps an input in memory and performs nothing.
+//  2. Commit gives the group of steps to the store: session snapshots, marks,
+//     outbox, queue changes, log entries and results, all or nothing.
+//  3. Dispatch lets out what a written group caused: commands, answers,
+//     acknowledgements, events to other instances.
+//
+// While a group is being written the next one is stepped (at most
+// [MaxSteps]). Groups of a worker are written one after another.
+//
+// # Guarantees
+//
+//   - Nothing is acknowledged or answered before the group that holds it is
+//     written, and nothing leaves before. A command stays in the outbox until
+//     the commit that takes in its result, and is dispatched again after every
+//     restart and every return of its agent: each acts once because the
+//     receiver knows it by its id.
+//   - A group that the store refuses (another owner, out of order) drops every
+//     step of that shard made after it too; the shard is down until it was
+//     loaded again. A write whose outcome is not known is repeated, unchanged,
+//     until it is known; nothing of the worker's moves meanwhile.
+//   - Inputs of a source are numbered without holes; one that was taken in
+//     before is acknowledged again and otherwise ignored.
+//   - The queue of application events of an instance is bounded
+//     (options.breaker.queue); at the bound an event is refused. The inbox of a
+//     worker is bounded ([Config].Inbox); when it is full [Worker.Post] waits.
+//
+// # Concurrency
+//
+// One goroutine, that of [Worker.Run], owns the shards of a worker and every
+// value in them; one more writes. [Worker.Post] is safe for concurrent use.
+// What is handed to the writer or to the dispatcher is never changed again.
+//
+// # Stored messages
+//
+// Rows that are stored as they are sent (commands, queue entries, log entries,
+// application snapshots, hosts) are the generated messages; docs/decisions
+// says why. Everything else in here is this package's own.
+package session

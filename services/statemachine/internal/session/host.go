@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+const (
+	// gapsKept bounds the gaps of a host that are shown.
+	gapsKept = 20
+	// relistPatience is how long commands wait for an agent to have listed
+	// everything anew before they go all the same.
+	relistPatience = 15 * time.Second
+
+	reasonAway    = "agent was not connected"
+	reasonJournal = "new journal"
+	reasonTrimmed = "journal was trimmed"
+)
+
+// relisted is the observation, about the host itself, that everything the
+// engine has was listed and journaled.
+const relisted = "host.relisted"
+
+// host is a host in memory.
+type host struct {
+	view *fleetv1.Host // copied into every group that changes it
+	conn Conn          // nil while its agent is away
+	// head is what hello said that the journal reaches to.
+	head uint64
+	// inventory is what hello listed, by container id, until the journal is
+	// taken in up to head; nil after that, or when it was not complete.
+	inventory map[string]bool
+	// consumed says that the journal was taken in up to head.
+	consumed bool
+	// relisting says that nothing is commanded yet; since tells from when.
+	relisting bool
+	since     time.Time
+	// recovered says that the agent connected since the shard was loaded.
+	recovered bool
+}
+
+// ready says whether the timers of a host's instances may fire.
+func (s *Shard) ready(hostID string) bool {
+	h := s.hosts[hostID]
+	return h != nil && h.conn != nil && h.consumed && !h.relisting
+}
+
+func (s *Shard) host(id string) *host {
+	h, ok := s.hosts[id]
+	if !ok {
+		h = &host{view: &fleetv1.Host{HostId: id}}
+		s.hosts[id] = h
+	}
+	return h
+}
+
+// join takes an agent's stream in.
+func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
+	g, hello := b.group(s), j.Hello
+	h, m := s.host(hello.GetHostId()), s.mark(hello.GetHostId())
+	relist, ok := w.compare(s, h, j)
+	if !ok {
+		return
+	}
+	if h.conn != nil && h.conn != j.Conn {
+		h.conn.Close("the agent opened another stream")
+	}
+	switch first := max(hello.GetFirstSequence(), 1); {
+	case m.GetIncarnation() != hello.GetJournalId():
+		if m.GetIncarnation() != "" {
+			h.gap(h.view.GetLastSeenTime().AsTime(), now, reasonJournal)
+		}
+		relist = relist || first > 1
+		m.Incarnation, m.Sequence = hello.GetJournalId(), first-1
+	case first > m.GetSequence()+1:
+		h.gap(h.view.GetLastSeenTime().AsTime(), now, reasonTrimmed)
+		relist = true
+		m.Sequence = first - 1
+	}
+	v, engine := h.view, hello.GetEngine()
+	sameEngine := engine != nil && (v.GetEngineId() == "" || v.GetEngineId() == engine.GetEngineId())
+	v.DisplayName, v.AgentVersion, v.Platform = hello.GetDisplayName(), hello.GetAgentVersion(), hello.GetPlatform()
+	v.JournalId, v.JournalSequence = m.GetIncarnation(), m.GetSequence()
+	v.Findings = hello.GetFindings()
+	v.Connected, v.LastSeenTime, v.EngineReachable = true, stamp(now), engine != nil
+	if engine != nil {
+		v.EngineId, v.EngineVersion, v.EngineApiVersion = engine.GetEngineId(), engine.GetVersion(), engine.GetApiVersion()
+	}
+	h.conn, h.head, h.consumed = j.Conn, hello.GetLastSequence(), false
+	h.relisting, h.since = relist, now
+	h.inventory = nil
+	if sameEngine {
+		// Absence means destroyed only under the same engine's id.
+		h.inventory = make(map[string]bool, len(hello.GetInventory()))
+		for _, c := range hello.GetInventory() {
+			h.inventory[c.GetContainerId()] = true
+		}
+	}
+	g.hosts[v.GetHostId()], g.marks[m.GetSource()] = true, true
+	b.steps++
+	welcome := &Welcome{Host: v.GetHostId(), Conn: j.Conn, Message: &agentv1.Welcome{AcknowledgedSequence: m.GetSequence(), Relist: relist}}
+	if !relist {
+		welcome.Commands = s.commands(v.GetHostId(), &w.bodies)
+	}
+	g.then(welcome)
+	w.caughtUp(s, b, h, now)
+}
+
+// compare compares the fence that the agent has seen with the shard's. When the
+// store is behind (it was rolled back), the agent lists everything anew; when
+// the epoch is behind too, the shard first needs a higher one, and the agent
+// is asked to come back.
+func (w *Worker) compare(s *Shard, h *host, j *HostJoined) (relist, ok bool) {
+	seen := j.Hello.GetFence()
+	if seen.GetEpoch() > s.fence.Epoch || seen.GetEpoch() == s.fence.Epoch && seen != nil && seen.GetNonce() != s.fence.Nonce {
+		w.log.Warn("the store is behind an agent; recovering", "host", j.Hello.GetHostId(), "shard", s.number, "fence", s.fence.String(), "seen", seen.String())
+		err := Unavailable("the store is older than the agent; the shard is taken over anew")
+		w.down(s, err)
+		j.refused(err)
+		w.lost(Loss{Shard: s.number, Above: seen.GetEpoch()})
+		return false, false
+	}
+	relist = s.recovering && !h.recovered || seen.GetCommitSequence() > s.fence.Group
+	h.recovered = true
+	return relist, true
+}
+
+// caughtUp makes a host ready once its journal is taken in up to where it was
+// when the agent connected: containers that are gone are told to their charts,
+// and held timers may fire.
+func (w *Worker) caughtUp(s *Shard, b *Batch, h *host, now time.Time) {
+	id := h.view.GetHostId()
+	if h.conn == nil || h.consumed || s.mark(id).GetSequence() < h.head {
+		return
+	}
+	h.consumed = true
+	h.closeGap(now)
+	b.group(s).hosts[id] = true
+	inventory := h.inventory
+	h.inventory = nil
+	for _, i := range s.on(id) {
+		if c := i.container(); inventory != nil && c != "" && !inventory[c] {
+			w.turn(s, b, i, now, "").vanished(c)
+		}
+		s.schedule(i)
+	}
+}
+
+// vanished tells the chart that its container is gone, though nobody saw it go.
+func (t *turn) vanished(container string) {
+	v := t.instance.view
+	t.run(stimulus{origin: "observation", event: "docker.destroy", inferred: true, data: map[string]any{
+		"containerId": container, "name": v.GetName(), "image": v.GetTarget().GetImage(),
+		"time": t.now.UTC().Format(time.RFC3339Nano), "inferred": true, "commandId": "",
+	}})
+	t.destroyed(container)
+}
+
+// seen notes that an agent's stream lives.
+func (w *Worker) seen(s *Shard, b *Batch, in *HostSeen, now time.Time) {
+	h := s.hosts[in.Host]
+	if h == nil || h.conn != in.Conn {
+		return
+	}
+	h.view.LastSeenTime, h.view.EngineReachable = stamp(now), in.EngineReachable
+	b.group(s).hosts[in.Host] = true
+	b.steps++
+	if h.relisting && now.Sub(h.since) >= relistPatience {
+		w.listed(s, b, h, now)
+	}
+}
+
+// listed ends the recovery of a host: commands go again.
+func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
+	if !h.relisting {
+		return
+	}
+	h.relisting = false
+	id := h.view.GetHostId()
+	for _, c := range s.commands(id, &w.bodies) {
+		b.group(s).then(&Command{Host: id, Command: c})
+	}
+	h.head = min(h.head, s.mark(id).GetSequence())
+	w.caughtUp(s, b, h, now)
+	for _, i := range s.on(id) {
+		s.schedule(i)
+	}
+}
+
+// left notes that an agent's stream ended.
+func (w *Worker) left(s *Shard, b *Batch, in *HostLeft, now time.Time) {
+	if h := s.hosts[in.Host]; h != nil && h.conn == in.Conn {
+		w.away(s, b, h, now)
+	}
+}
+
+// away holds the timers of a host and opens a gap.
+func (w *Worker) away(s *Shard, b *Batch, h *host, now time.Time) {
+	h.conn, h.consumed, h.inventory = nil, false, nil
+	if h.view.GetConnected() {
+		h.view.Connected = false
+		from := h.view.GetLastSeenTime().AsTime()
+		if h.view.GetLastSeenTime() == nil {
+			from = now
+		}
+		h.gap(from, time.Time{}, reasonAway)
+	}
+	b.group(s).hosts[h.view.GetHostId()] = true
+	b.steps++
+	for _, i := range s.on(h.view.GetHostId()) {
+		s.schedule(i)
+	}
+}
+
+// finding adds something wrong with a host.
+func (w *Worker) finding(s *Shard, b *Batch, in *HostFinding) {
+	h := s.host(in.Host)
+	for _, f := range h.view.GetFindings() {
+		if proto.Equal(f, in.Finding) {
+			return
+		}
+	}
+	h.view.Findings = append(slices.Clone(h.view.GetFindings()), in.Finding)
+	b.group(s).hosts[in.Host] = true
+	b.steps++
+}
+
+// gap notes a time in which observations may have been missed; a zero to
+// leaves it open.
+func (h *host) gap(from, to time.Time, reason string) {
+	h.closeGap(from)
+	gaps := append([]*fleetv1.Gap{{FromTime: stamp(from), ToTime: stamp(to), Reason: reason}}, h.view.GetGaps()...)
+	h.view.Gaps = gaps[:min(len(gaps), gapsKept)]
+}
+
+// closeGap ends the open gap, if there is one.
+func (h *host) closeGap(at time.Time) {
+	for k, g := range h.view.GetGaps() {
+		if g.GetToTime() == nil {
+			h.view.Gaps = slices.Clone(h.view.GetGaps())
+			h.view.Gaps[k] = &fleetv1.Gap{FromTime: g.GetFromTime(), ToTime: stamp(at), Reason: g.GetReason()}
+		}
+	}
+}

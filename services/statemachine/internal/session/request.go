@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
+)
+
+const (
+	// MaxEventBytes bounds the data of an event from outside.
+	MaxEventBytes = 256 << 10
+	// requestsKept is how long a request_id is answered with its first answer.
+	requestsKept = 24 * time.Hour
+	// digestField holds the digest of the request in a stored response: a
+	// field that no message has, so that whoever reads the response skips it.
+	digestField protowire.Number = 100_000
+)
+
+// reserved are the prefixes of events that come from chartroom itself.
+var reserved = []string{"docker.", "app.", "done.", "error.", "breaker.", "device.", "host."}
+
+// submit takes an intent or an application event.
+func (w *Worker) submit(s *Shard, b *Batch, r *Request, now time.Time) {
+	g := b.group(s)
+	if s.repeated(g, r.ID, r.Digest, r.Reply) {
+		return
+	}
+	i, ok := s.instances[r.Instance]
+	if !ok {
+		g.then(&Answer{Reply: r.Reply, Err: unknownInstance(r.Instance)})
+		return
+	}
+	t := w.turn(s, b, i, now, r.Traceparent)
+	response, err := t.accept(stimulus{origin: "event", event: r.Event, dataJSON: r.DataJSON, requestID: r.ID})
+	if err != nil {
+		g.then(&Answer{Reply: r.Reply, Err: err})
+		return
+	}
+	t.respond(r.ID, r.Digest, r.Reply, response)
+}
+
+// accept gives an event to the instance, or says why not.
+func (t *turn) accept(s stimulus) (*fleetv1.SendEventResponse, error) {
+	i := t.instance
+	if err := checkEventName(s.event); err != nil {
+		return nil, err
+	}
+	if len(s.dataJSON) > MaxEventBytes {
+		return nil, refuse(fleetv1.Reason_REASON_TOO_LARGE, "data of %s: %d bytes, at most %d", s.event, len(s.dataJSON), MaxEventBytes)
+	}
+	for _, prefix := range reserved {
+		if (s.from == "" || i.hosted()) && strings.HasPrefix(s.event, prefix) {
+			return nil, Invalid("event %s: names that begin with %q come from chartroom itself", s.event, prefix)
+		}
+	}
+	if strings.HasPrefix(s.event, "system.") {
+		return t.intent(s)
+	}
+	return t.admit(s)
+}
+
+// intent takes a system.* event when the state has a transition for it.
+func (t *turn) intent(s stimulus) (*fleetv1.SendEventResponse, error) {
+	i := t.instance
+	out := &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, RequestId: s.requestID}
+	if s.event == "system.remove" && i.forgettable() {
+		t.forget()
+		return out, nil
+	}
+	if err := t.refusal(s.event); err != nil {
+		return nil, err
+	}
+	if !i.takes(s.event) {
+		return nil, t.because(fleetv1.Reason_REASON_STATE_REFUSES, "%s does not take %s now", i.id, s.event)
+	}
+	if s.event == "system.restore" {
+		data, _ := decode(s.dataJSON).(map[string]any)
+		if n := number(data["snapshot"]); n != 0 && i.snapshot(n) == nil {
+			return nil, refuse(fleetv1.Reason_REASON_SNAPSHOT_UNKNOWN, "%s keeps no snapshot %d", i.id, n)
+		}
+	}
+	s.origin = "intent"
+	t.run(s)
+	out.LogSequence, out.Configuration = t.first, i.ip.Configuration()
+	return out, nil
+}
+
+// refusal is why nothing at all is taken, if so.
+func (t *turn) refusal(event string) error {
+	i := t.instance
+	switch {
+	case i.hosted() && !i.view.GetManaged():
+		return refuse(fleetv1.Reason_REASON_UNMANAGED, "%s is observed only and takes no %s; label it chartroom.enable=true to manage it", i.id, event)
+	case i.ip.Finished() != nil:
+		return t.because(fleetv1.Reason_REASON_FINISHED, "the chart of %s has ended", i.id)
+	}
+	return nil
+}
+
+// because is a refusal by the state.
+func (t *turn) because(reason fleetv1.Reason, format string, args ...any) *Refusal {
+	r := refuse(reason, format, args...)
+	r.Configuration, r.Allowed = t.instance.ip.Configuration(), t.instance.allowed()
+	return r
+}
+
+// admit takes an application event as the state says.
+func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
+	i := t.instance
+	if err := t.refusal(s.event); err != nil {
+		return nil, err
+	}
+	if i.hosted() && i.container() != "" && !i.takesEvents() {
+		return nil, t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events: its channel is %q", i.id, i.view.GetTarget().GetChannel())
+	}
+	admission := i.admission()
+	if admission == fleetv1.Admission_ADMISSION_FAIL {
+		r := t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events in its present state", i.id)
+		r.RetryAfter = time.Second
+		return nil, r
+	}
+	out := &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_QUEUED, RequestId: s.requestID}
+	if !i.hosted() && admission == fleetv1.Admission_ADMISSION_FORWARD && len(i.queue) == 0 {
+		t.run(s)
+		out.Outcome, out.LogSequence = fleetv1.Outcome_OUTCOME_ACCEPTED, t.first
+		out.Configuration = i.ip.Configuration()
+		return out, nil
+	}
+	if len(i.queue) >= i.queueLimit() {
+		r := t.because(fleetv1.Reason_REASON_QUEUE_FULL, "the queue of %s is full: %d events are kept until a snapshot contains them", i.id, len(i.queue))
+		r.RetryAfter = time.Second
+		return nil, r
+	}
+	e := t.enqueue(s.event, s.dataJSON, s.requestID)
+	t.settleHead()
+	out.Sequence = e.GetSequence()
+	switch {
+	case i.book.Flight == e.GetSequence():
+		out.Outcome = fleetv1.Outcome_OUTCOME_FORWARDED
+	case i.book.Delivered < e.GetSequence():
+		out.Position = uint32(max(i.waiting()-1, 0))
+	default:
+		out.Outcome = fleetv1.Outcome_OUTCOME_ACCEPTED // a free instance took it at once
+	}
+	out.LogSequence, out.Configuration = i.view.GetLogSequence(), i.ip.Configuration()
+	return out, nil
+}
+
+// settleHead moves the head of the queue and takes the steps that follow.
+func (t *turn) settleHead() {
+	t.advance()
+	if len(t.todo) > 0 {
+		next := t.todo[0]
+		t.todo = t.todo[1:]
+		t.run(next)
+		return
+	}
+	t.batch.steps++
+	t.instance.view.UpdateTime = stamp(t.now)
+	t.step() // the queue alone changed
+}
+
+// forget removes the instance and all its rows.
+func (t *turn) forget() {
+	i := t.instance
+	t.group.remove(i)
+	t.batch.steps++
+	t.shard.drop(i)
+}
+
+// drop takes an instance out of memory.
+func (s *Shard) drop(i *Instance) {
+	delete(s.instances, i.id)
+	for _, row := range i.outbox {
+		delete(s.relays, row.GetCommand().GetCommandId())
+	}
+	if s.free != nil {
+		s.free.Remove(i.id)
+		s.held.Remove(i.id)
+	}
+}
+
+// repeated answers a request_id that is known already. The answer waits for
+// the present group, hence for the one that took the first.
+func (s *Shard) repeated(g *group, id string, digest []byte, reply Reply) bool {
+	known, ok := s.requests[id]
+	if !ok {
+		return false
+	}
+	a := &Answer{Reply: reply, Response: known.response}
+	if !bytes.Equal(known.digest, digest) {
+		a.Response, a.Err = nil, Reused(id)
+	}
+	g.then(a)
+	return true
+}
+
+// Reused is the refusal of a request_id that another request had.
+func Reused(id string) *Refusal {
+	return refuse(fleetv1.Reason_REASON_REQUEST_ID_REUSED, "request_id %q was used for another request", id)
+}
+
+// respond stores the answer with the step and gives it after the commit.
+func (t *turn) respond(id string, digest []byte, reply Reply, response proto.Message) {
+	t.shard.requests[id] = &request{digest: digest, response: response, at: t.now}
+	st := t.group.last(t.instance)
+	st.out.Requests = append(st.out.Requests, &snapshotv1.RequestResult{
+		RequestId: id, InstanceId: t.instance.id, Response: sealResponse(response, digest), Time: stamp(t.now),
+	})
+	t.group.then(&Answer{Reply: reply, Response: response})
+}
+
+// last is the newest step of an instance in the group, also when the instance
+// is gone by it.
+func (g *group) last(i *Instance) *step {
+	for k := len(g.steps) - 1; k >= 0; k-- {
+		if g.steps[k].instance == i {
+			return g.steps[k]
+		}
+	}
+	return g.step(i)
+}
+
+// sealResponse serializes a response and puts the digest of its request in.
+func sealResponse(response proto.Message, digest []byte) []byte {
+	b, err := proto.Marshal(response)
+	if err != nil {
+		return nil // a message of ours always marshals
+	}
+	b = protowire.AppendTag(b, digestField, protowire.BytesType)
+	return protowire.AppendBytes(b, digest)
+}
+
+// OpenResponse reads what the store has of a request_id into response. It
+// gives [Reused] when the request was another one.
+func OpenResponse(id string, stored, digest []byte, response proto.Message) error {
+	var found []byte
+	for rest := stored; len(rest) > 0; {
+		num, kind, n := protowire.ConsumeTag(rest)
+		if n < 0 {
+			break
+		}
+		m := protowire.ConsumeFieldValue(num, kind, rest[n:])
+		if m < 0 {
+			break
+		}
+		if num == digestField {
+			found, _ = protowire.ConsumeBytes(rest[n:])
+		}
+		rest = rest[n+m:]
+	}
+	if !bytes.Equal(found, digest) {
+		return Reused(id)
+	}
+	if err := proto.Unmarshal(stored, response); err != nil {
+		return err
+	}
+	response.ProtoReflect().SetUnknown(nil)
+	return nil
+}

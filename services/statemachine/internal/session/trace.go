@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chartroom/chartroom/scxml"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// KernelVersion is stored with every log entry. It changes when the kernel
+// would take a logged step differently.
+const KernelVersion = "1"
+
+// sessionEvery is how often a log entry carries the session snapshot.
+const sessionEvery = 100
+
+// alarming states make an entry that enters them an error.
+var alarming = []string{"crashed", "given_up"}
+
+// describe fills in what the macrostep did, how serious that is, and a
+// sentence for people.
+func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, before fleetv1.Severity) {
+	i := t.instance
+	var entered []string
+	faults := 0
+	for _, m := range taken.Microsteps {
+		e.Microsteps = append(e.Microsteps, microstep(m))
+		entered = append(entered, m.Entered...)
+		faults += len(m.Faults)
+	}
+	why, now := i.reason()
+	e.Severity = fleetv1.Severity_SEVERITY_INFO
+	switch {
+	case strings.HasPrefix(s.event, "error.") || faults > 0:
+		e.Severity = fleetv1.Severity_SEVERITY_ERROR
+	case slices.ContainsFunc(entered, func(id string) bool { return slices.Contains(alarming, id) }):
+		e.Severity = fleetv1.Severity_SEVERITY_ERROR
+	case now > before:
+		e.Severity = now
+	case s.event == "app.error" || s.event == "app.lost" || s.event == "docker.oom" || answerFailed(s):
+		e.Severity = fleetv1.Severity_SEVERITY_WARNING
+	}
+	e.Summary = sentence(s, entered, faults)
+	if why != i.why && why != "" {
+		e.Summary = why
+	}
+	i.why = why
+}
+
+func answerFailed(s stimulus) bool {
+	data, _ := s.data.(map[string]any)
+	message, _ := data["error"].(string)
+	return s.event == "app.answer" && message != ""
+}
+
+// sentence tells what happened when the chart does not.
+func sentence(s stimulus, entered []string, faults int) string {
+	name := s.event
+	switch {
+	case s.done != nil:
+		name = "Started"
+	case s.origin == "timer":
+		name = "Timer " + s.event
+	case name == "":
+		name = "Step"
+	}
+	if data, ok := s.data.(map[string]any); ok && strings.HasPrefix(s.event, "error.") {
+		if message, ok := data["message"].(string); ok && message != "" {
+			name += ": " + message
+		}
+	}
+	if faults > 0 {
+		name += fmt.Sprintf(" (%d faults of the chart)", faults)
+	}
+	if len(entered) == 0 {
+		return name + "; no change of state."
+	}
+	return name + "; entered " + strings.Join(entered, ", ") + "."
+}
+
+func microstep(m scxml.Microstep) *fleetv1.Microstep {
+	out := &fleetv1.Microstep{Exited: m.Exited, Entered: m.Entered}
+	if m.Event != nil {
+		out.Event = m.Event.Name
+	}
+	for _, taken := range m.Transitions {
+		out.Transitions = append(out.Transitions, transition(taken))
+	}
+	for _, l := range m.Log {
+		line := string(encode(l.Value))
+		if l.Label != "" {
+			line = l.Label + ": " + line
+		}
+		out.Messages = append(out.Messages, line)
+	}
+	for _, f := range m.Faults {
+		out.Messages = append(out.Messages, fmt.Sprintf("%s in <%s>, line %d: %s", f.Event, f.Element, f.Line, f.Message))
+	}
+	return out
+}
+
+// transition renders one as "running -> crashed on docker.die".
+func transition(taken scxml.Taken) string {
+	source := taken.Source
+	if source == "" {
+		source = "(start)"
+	}
+	text := source
+	if len(taken.Targets) > 0 {
+		text += " -> " + strings.Join(taken.Targets, " ")
+	}
+	if taken.Event != "" {
+		text += " on " + taken.Event
+	}
+	if taken.Cond != "" {
+		text += " [" + taken.Cond + "]"
+	}
+	return text
+}

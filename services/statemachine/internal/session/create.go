@@ -52,6 +52,9 @@ func (s *Shard) vacancy(c *Create, now time.Time) (*Instance, error) {
 			return nil, refuse(fleetv1.Reason_REASON_HOST_UNKNOWN, "no host %q", c.Host)
 		}
 	}
+	if why, broken := s.broken[id]; broken {
+		return nil, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists and cannot be loaded: %v", id, why)
+	}
 	if i, ok := s.instances[id]; ok {
 		if !i.hosted() || !i.forgettable() {
 			return nil, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists", id)

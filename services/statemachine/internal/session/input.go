@@ -19,6 +19,13 @@ type Input interface {
 	refused(error)
 }
 
+// ShardOfInput is the shard that an input goes to.
+func ShardOfInput(in Input) uint32 { return in.shard() }
+
+// Refuse tells whoever waits for an input that it cannot be stepped. It is for
+// inputs that were never posted.
+func Refuse(in Input, err error) { in.refused(err) }
+
 // Conn is the stream of an agent, as far as instances care. Values are
 // compared: one Conn, one stream.
 type Conn interface {

@@ -58,6 +58,9 @@ func (g *group) acknowledge(host string, conn Conn, journal string, sequence fun
 func (w *Worker) observeInstance(s *Shard, b *Batch, o *Observation, now time.Time) {
 	f := o.Fact
 	id := HostedID(f.GetInstance(), o.Host)
+	if _, broken := s.broken[id]; broken {
+		return
+	}
 	i, ok := s.instances[id]
 	if !ok {
 		if isOutcome(f.GetEvent()) || f.GetEvent() == "docker.destroy" {

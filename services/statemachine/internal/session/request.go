@@ -34,6 +34,10 @@ func (w *Worker) submit(s *Shard, b *Batch, r *Request, now time.Time) {
 		return
 	}
 	i, ok := s.instances[r.Instance]
+	if why, broken := s.broken[r.Instance]; broken {
+		g.then(&Answer{Reply: r.Reply, Err: Unavailable("%s cannot be loaded: %v", r.Instance, why)})
+		return
+	}
 	if !ok {
 		g.then(&Answer{Reply: r.Reply, Err: unknownInstance(r.Instance)})
 		return

@@ -31,6 +31,9 @@ type Shard struct {
 	// recovering says that the store was behind an agent when the shard was
 	// loaded: each agent lists everything anew when it connects.
 	recovering bool
+	// broken are instances whose record cannot be read: they are kept as they
+	// are, and nothing is done with them.
+	broken map[string]error
 	// free and held index delayed sends: those of free instances, and those
 	// of hosted instances whose host is ready.
 	free, held *delay.Index
@@ -54,7 +57,7 @@ func NewShard(number uint32, fence Fence) *Shard {
 	return &Shard{
 		number: number, fence: fence,
 		instances: map[string]*Instance{}, hosts: map[string]*host{}, marks: map[string]*snapshotv1.Mark{},
-		requests: map[string]*request{}, relays: map[string]*sent{},
+		requests: map[string]*request{}, relays: map[string]*sent{}, broken: map[string]error{},
 	}
 }
 
@@ -84,6 +87,10 @@ func (s *Shard) Add(state *snapshotv1.InstanceState, chart *Chart) error {
 	}
 	return nil
 }
+
+// Break notes that an instance cannot be loaded. It stays in the store as it
+// is; requests are told why, and observations of it are passed over.
+func (s *Shard) Break(id string, why error) { s.broken[id] = why }
 
 // Recover makes every host list everything anew before anything is commanded
 // to it, because the store is older than what its agent has seen.

@@ -100,8 +100,8 @@ func (a *app) intentCommand(verb, short string, arguments func(*cobra.Command) m
 }
 
 // send gives one event to an instance and says what became of it.
-func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data any, what string) error {
-	if data != nil && request.GetData() == nil {
+func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data map[string]any, what string) error {
+	if len(data) > 0 {
 		v, err := value(data)
 		if err != nil {
 			return err

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/chartroom/chartroom/internal/cli"
+	"github.com/chartroom/chartroom/internal/transport"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// fleet is a server that answers with what a test gave it and remembers the
+// last request.
+type fleet struct {
+	fleetv1.UnimplementedFleetServiceServer
+	instances []*fleetv1.Instance
+	hosts     []*fleetv1.Host
+	refuse    error
+	last      proto.Message
+	changes   []*fleetv1.WatchResponse
+	logs      []*fleetv1.LogsResponse
+}
+
+func (f *fleet) ListInstances(_ context.Context, r *fleetv1.ListInstancesRequest) (*fleetv1.ListInstancesResponse, error) {
+	f.last = r
+	// One a page, so that paging is seen to work.
+	at := 0
+	for i, instance := range f.instances {
+		if instance.GetInstanceId() == r.GetPageToken() {
+			at = i
+		}
+	}
+	out := &fleetv1.ListInstancesResponse{}
+	if len(f.instances) > 0 {
+		out.Instances = f.instances[at : at+1]
+	}
+	if at+1 < len(f.instances) {
+		out.NextPageToken = f.instances[at+1].GetInstanceId()
+	}
+	return out, f.refuse
+}
+
+func (f *fleet) GetInstance(_ context.Context, r *fleetv1.GetInstanceRequest) (*fleetv1.GetInstanceResponse, error) {
+	for _, i := range f.instances {
+		if i.GetInstanceId() == r.GetInstanceId() || i.GetName() == r.GetInstanceId() {
+			return &fleetv1.GetInstanceResponse{Instance: i}, nil
+		}
+	}
+	return nil, refusal(codes.NotFound, "there is no instance "+r.GetInstanceId(), &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_INSTANCE_UNKNOWN})
+}
+
+func (f *fleet) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1.ListHostsResponse, error) {
+	return &fleetv1.ListHostsResponse{Hosts: f.hosts}, nil
+}
+
+func (f *fleet) SendEvent(_ context.Context, r *fleetv1.SendEventRequest) (*fleetv1.SendEventResponse, error) {
+	f.last = r
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
+	if strings.HasPrefix(r.GetEvent(), "system.") {
+		return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, Configuration: []string{"started", "running"}}, nil
+	}
+	return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_QUEUED, Sequence: 7, Position: 2}, nil
+}
+
+func (f *fleet) CreateInstance(_ context.Context, r *fleetv1.CreateInstanceRequest) (*fleetv1.CreateInstanceResponse, error) {
+	f.last = r
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
+	return &fleetv1.CreateInstanceResponse{Instance: &fleetv1.Instance{InstanceId: r.GetName() + "@h"}}, nil
+}
+
+func (f *fleet) PushChart(_ context.Context, r *fleetv1.PushChartRequest) (*fleetv1.PushChartResponse, error) {
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
+	return &fleetv1.PushChartResponse{Chart: &fleetv1.Chart{Name: r.GetName(), Digest: "abcdef0123456789"}, Created: true}, nil
+}
+
+func (f *fleet) WaitInstance(_ context.Context, r *fleetv1.WaitInstanceRequest) (*fleetv1.WaitInstanceResponse, error) {
+	f.last = r
+	return &fleetv1.WaitInstanceResponse{Exited: true, ExitCode: 137}, f.refuse
+}
+
+func (f *fleet) Watch(_ *fleetv1.WatchRequest, s grpc.ServerStreamingServer[fleetv1.WatchResponse]) error {
+	for _, c := range f.changes {
+		if err := s.Send(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) Logs(r *fleetv1.LogsRequest, s grpc.ServerStreamingServer[fleetv1.LogsResponse]) error {
+	f.last = r
+	for _, l := range f.logs {
+		if err := s.Send(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fleet) Attach(s grpc.BidiStreamingServer[fleetv1.AttachRequest, fleetv1.AttachResponse]) error {
+	for {
+		r, err := s.Recv()
+		if err != nil || r.GetCloseInput() {
+			return nil
+		}
+		if len(r.GetData()) > 0 {
+			if err := s.Send(&fleetv1.AttachResponse{Data: bytes.ToUpper(r.GetData())}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func refusal(code codes.Code, message string, detail *fleetv1.Refusal) error {
+	s, err := status.New(code, message).WithDetails(detail)
+	if err != nil {
+		panic(err)
+	}
+	return s.Err()
+}
+
+// run runs the command line against f.
+func run(t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	address := "127.0.0.1:1" // nothing listens there
+	if f != nil {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := transport.NewServer(transport.Security{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleetv1.RegisterFleetServiceServer(server, f)
+		transport.RegisterHealth(server).SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+		go func() { _ = server.Serve(l) }()
+		t.Cleanup(server.Stop)
+		address = l.Addr().String()
+	}
+	var out, fault bytes.Buffer
+	code = cli.Main(t.Context(), args, cli.Env{
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &fault,
+		Getenv: func(name string) string { return map[string]string{"CHARTROOM_SERVER": address}[name] },
+		Up:     func(context.Context, cli.UpConfig, func(cli.Running)) error { return nil },
+		Demo:   func(context.Context, cli.DemoConfig) error { return nil },
+	})
+	return code, out.String(), fault.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	state := &fleetv1.Refusal{
+		Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: []string{"stopped", "crashed", "backoff"},
+		AllowedIntents: []string{"system.remove", "system.start"}, RetryAfter: durationpb.New(1500 * time.Millisecond),
+	}
+	for _, test := range []struct {
+		name   string
+		server *fleet
+		args   []string
+		want   cli.Code
+		says   []string // each in stderr
+	}{
+		{"ok", &fleet{}, []string{"stop", "web"}, cli.OK, nil},
+		{"error", &fleet{refuse: status.Error(codes.Internal, "it broke")}, []string{"stop", "web"}, cli.Failed, []string{"stop web: it broke\n"}},
+		{"no such command", nil, []string{"frobnicate"}, cli.Usage, []string{"frobnicate"}},
+		{"no such subcommand", nil, []string{"get", "frobs"}, cli.Usage, []string{"frobs"}},
+		{"no such flag", nil, []string{"stop", "--frob", "web"}, cli.Usage, []string{"--frob", "chartroom stop --help"}},
+		{"arguments missing", nil, []string{"stop"}, cli.Usage, []string{"chartroom stop INSTANCE"}},
+		{"no such output", nil, []string{"get", "hosts", "-o", "xml"}, cli.Usage, []string{"json"}},
+		{"data is no JSON", nil, []string{"send", "web", "add", "{"}, cli.Usage, []string{"not JSON"}},
+		{"no such engine", nil, []string{"up", "--engine", "podman"}, cli.Usage, []string{"fake"}},
+		{"no such fault", nil, []string{"demo", "--fault", "slow"}, cli.Usage, []string{"drop, twice or stale"}},
+		{"not found", &fleet{}, []string{"describe", "web"}, cli.NotFound, []string{"there is no instance web", "chartroom get instances"}},
+		{"no such file", &fleet{}, []string{"run", "nowhere.scxml"}, cli.NotFound, []string{"nowhere.scxml"}},
+		{
+			"refused by the state", &fleet{refuse: refusal(codes.FailedPrecondition, "it has stopped", state)},
+			[]string{"stop", "web"}, cli.Refused,
+			[]string{"stop web: it has stopped", "stopped crashed backoff", "Allowed now: rm, start", "Try again in 1.5s"},
+		},
+		{
+			"queue full", &fleet{refuse: refusal(codes.ResourceExhausted, "1000 events wait", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_QUEUE_FULL})},
+			[]string{"send", "web", "add"}, cli.Refused, []string{"1000 events wait"},
+		},
+		{
+			"too large", &fleet{refuse: refusal(codes.ResourceExhausted, "300 KiB", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_TOO_LARGE})},
+			[]string{"send", "web", "add"}, cli.Usage, []string{"300 KiB"},
+		},
+		{"timed out", &fleet{refuse: status.Error(codes.DeadlineExceeded, "still running")}, []string{"wait", "web"}, cli.TimedOut, []string{"wait for the exit of web: still running"}},
+		{"unreachable", nil, []string{"get", "instances"}, cli.Unreachable, []string{"no answer", "chartroom up"}},
+		{"health of nothing", nil, []string{"health"}, cli.Unreachable, []string{"no answer"}},
+		{
+			"agent away", &fleet{refuse: refusal(codes.Unavailable, "the host is away", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_AGENT_AWAY})},
+			[]string{"stop", "web"}, cli.Unreachable, []string{"chartroom get hosts"},
+		},
+		{
+			"conflict", &fleet{refuse: refusal(codes.AlreadyExists, "web exists", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_INSTANCE_EXISTS})},
+			[]string{"create", "--name", "web", "nginx"}, cli.Conflict, []string{"web exists"},
+		},
+		{"findings", &fleet{}, []string{"doctor"}, cli.Findings, []string{"0 managed, 0 observed, 1 finding"}},
+		{"no certificates", &fleet{}, []string{"get", "hosts", "--tls-dir", "/nowhere"}, cli.Failed, []string{"chartroom init DIR"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			code, _, stderr := run(t, test.server, "", test.args...)
+			if code != int(test.want) {
+				t.Errorf("exit code %d, want %d", code, test.want)
+			}
+			for _, want := range test.says {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr lacks %q:\n%s", want, stderr)
+				}
+			}
+			if strings.Contains(stderr, "rpc error") {
+				t.Errorf("stderr has words of gRPC:\n%s", stderr)
+			}
+		})
+	}
+}
+
+func TestTheFirstRefusalDecides(t *testing.T) {
+	t.Parallel()
+	f := &fleet{refuse: refusal(codes.FailedPrecondition, "no", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_STATE_REFUSES})}
+	code, _, stderr := run(t, f, "", "stop", "a", "b")
+	if code != int(cli.Refused) || !strings.Contains(stderr, "stop a: no") || !strings.Contains(stderr, "stop b: no") {
+		t.Errorf("exit code %d, stderr:\n%s", code, stderr)
+	}
+}
+
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "order.scxml")
+	if err := os.WriteFile(file, []byte("<scxml/>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		want string // the request as text
+	}{
+		{[]string{"stop", "web", "--grace", "3s"}, `instance_id:"web" event:"system.stop" data:{struct_value:{fields:{key:"grace" value:{number_value:3}}}}`},
+		{[]string{"kill", "-s", "15", "web"}, `instance_id:"web" event:"system.kill" data:{struct_value:{fields:{key:"signal" value:{number_value:15}}}}`},
+		{[]string{"rm", "web"}, `instance_id:"web" event:"system.remove"`},
+		{[]string{"snapshot", "restore", "web", "#4"}, `instance_id:"web" event:"system.restore" data:{struct_value:{fields:{key:"snapshot" value:{number_value:4}}}}`},
+		{[]string{"snapshot", "take", "web"}, `instance_id:"web" event:"system.take_snapshot"`},
+		{[]string{"send", "web", "add", "[1]", "--request-id", "r"}, `instance_id:"web" event:"add" data:{list_value:{values:{number_value:1}}} request_id:"r"`},
+		{[]string{"send", "web", "add", "-"}, `instance_id:"web" event:"add" data:{string_value:"in"}`},
+		{[]string{"create", "--name", "web", "-e", "A=1", "-l", "b=2", "-v", "v:/d", "nginx", "-g", "x"},
+			`name:"web" container:{image:"nginx" command:"-g" command:"x" environment:"A=1" labels:{key:"b" value:"2"} mounts:"v:/d"}`},
+		{[]string{"create", "--chart", "order", "--id", "42"}, `name:"42" chart:"order"`},
+		{[]string{"run", "--name", "web", "nginx"}, `name:"web" container:{image:"nginx"} start:true`},
+		{[]string{"run", file, "--id", "42", "--data", `{"a":1}`}, `name:"42" chart:"order" data:{fields:{key:"a" value:{number_value:1}}} start:true`},
+		{[]string{"wait", "web", "--state", "running", "--timeout", "2s"}, `instance_id:"web" state:"running" timeout:{seconds:2}`},
+		{[]string{"logs", "-f", "--tail", "3", "web"}, `instance_id:"web" follow:true tail:3`},
+	} {
+		t.Run(strings.Join(test.args[:2], " "), func(t *testing.T) {
+			t.Parallel()
+			f := &fleet{}
+			code, _, stderr := run(t, f, `"in"`, test.args...)
+			if code != 0 {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			// prototext puts a second space in at random.
+			if got := strings.ReplaceAll(textOf(f.last), "  ", " "); got != test.want {
+				t.Errorf("request\n got %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func textOf(m proto.Message) string {
+	if m == nil {
+		return ""
+	}
+	return m.(interface{ String() string }).String()
+}
+
+func someInstances() []*fleetv1.Instance {
+	return []*fleetv1.Instance{
+		{
+			InstanceId: "web@h1", Name: "web", HostId: "h1", ChartName: "container", State: "backoff", Managed: true,
+			Configuration: []string{"stopped", "backoff"}, Admission: fleetv1.Admission_ADMISSION_QUEUE,
+			AllowedIntents: []string{"system.remove", "system.start"},
+			Why:            "Crashed: exit 137, out of memory.\nA second line \x1b[31m.",
+			Target:         &fleetv1.Target{Kind: "container", ContainerId: "0123456789abcdef", Image: "web:1"},
+			Queue:          &fleetv1.Queue{AcceptedSequence: 9, DeliveredSequence: 7, ContainedSequence: 7, Waiting: 2, Limit: 1000},
+			Snapshots: []*fleetv1.ApplicationSnapshot{
+				{Number: 7, SizeBytes: 2048, ContainedSequence: 7, Verdict: fleetv1.Verdict_VERDICT_PROVEN, CreateTime: timestamppb.Now()},
+			},
+			Findings: []*fleetv1.Finding{{Code: "label.unknown", Message: "no label is called chartroom.enabel", Fix: "chartroom.enable=true"}},
+		},
+		{InstanceId: "db@h1", HostId: "h1", State: "running", Target: &fleetv1.Target{}},
+		{InstanceId: "42", State: "basket"},
+	}
+}
+
+func TestTables(t *testing.T) {
+	t.Parallel()
+	f := &fleet{instances: someInstances(), hosts: []*fleetv1.Host{{HostId: "h1", Unknown: true, EngineReachable: true}}}
+	for _, test := range []struct {
+		args []string
+		want []string
+		not  []string
+	}{
+		{[]string{"get", "instances"}, []string{"INSTANCE", "web@h1", "2/1000", "#7", "db@h1", "running (observed)", "42", "out of memory. A second line"}, []string{"\x1b", "web:1"}},
+		{[]string{"get", "instances", "-o", "wide"}, []string{"web:1", "0123456789ab"}, nil},
+		{[]string{"get", "instances", "-o", "json"}, []string{`"instances": [`, `"instanceId": "web@h1"`, `"waiting": 2`}, nil},
+		{[]string{"get", "instances", "-o", "yaml"}, []string{"instances:\n  - admission: ADMISSION_QUEUE\n", "    instanceId: web@h1\n", "      waiting: 2\n"}, nil},
+		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
+		{[]string{"get", "snapshots", "web"}, []string{"#7", "proven"}, nil},
+		{[]string{"get", "hosts"}, []string{"h1", "unknown"}, []string{"connected"}},
+	} {
+		code, stdout, stderr := run(t, f, "", test.args...)
+		if code != 0 {
+			t.Errorf("%v: exit code %d: %s", test.args, code, stderr)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%v lacks %q:\n%s", test.args, want, stdout)
+			}
+		}
+		for _, not := range test.not {
+			if strings.Contains(stdout, not) {
+				t.Errorf("%v has %q:\n%s", test.args, not, stdout)
+			}
+		}
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	f := &fleet{
+		instances: someInstances(),
+		hosts:     []*fleetv1.Host{{HostId: "h1", Connected: true, EngineReachable: true}},
+	}
+	code, stdout, _ := run(t, f, "", "doctor")
+	want := "web@h1: no label is called chartroom.enabel (label.unknown)\n  mend it with: chartroom.enable=true\n1 managed, 1 observed, 1 finding\n"
+	if diff := cmp.Diff(want, stdout); code != int(cli.Findings) || diff != "" {
+		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
+	}
+	f.instances[0].Findings = nil
+	code, stdout, _ = run(t, f, "", "doctor")
+	if diff := cmp.Diff("1 managed, 1 observed, 0 findings\n", stdout); code != 0 || diff != "" {
+		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
+	}
+}
+
+func TestWatchShowsWhatCameAfterTheList(t *testing.T) {
+	t.Parallel()
+	instance := func(why string) *fleetv1.WatchResponse {
+		return &fleetv1.WatchResponse{Change: &fleetv1.WatchResponse_Instance{Instance: &fleetv1.Instance{InstanceId: "web", State: "running", Why: why}}}
+	}
+	f := &fleet{changes: []*fleetv1.WatchResponse{
+		instance("old"), {Change: &fleetv1.WatchResponse_Synced{Synced: true}}, instance("new"),
+		{Change: &fleetv1.WatchResponse_RemovedInstanceId{RemovedInstanceId: "db"}},
+	}}
+	code, stdout, stderr := run(t, f, "", "watch")
+	if code != 0 || strings.Contains(stdout, "old") || !strings.Contains(stdout, "new") || !strings.Contains(stdout, "db") {
+		t.Errorf("exit code %d, stdout:\n%s%s", code, stdout, stderr)
+	}
+	if _, stdout, _ = run(t, f, "", "watch", "--all"); !strings.Contains(stdout, "old") {
+		t.Errorf("--all lacks what was there:\n%s", stdout)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	f := &fleet{logs: []*fleetv1.LogsResponse{{Data: []byte("out\n")}, {Data: []byte("err\n"), Stderr: true}}}
+	code, stdout, stderr := run(t, f, "", "logs", "web")
+	if code != 0 || stdout != "out\n" || stderr != "err\n" {
+		t.Errorf("logs: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	code, stdout, stderr = run(t, f, "hello", "attach", "web")
+	if code != 0 || stdout != "HELLO" {
+		t.Errorf("attach: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestInitThenHealthOverTLS(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "tls")
+	if code, _, stderr := run(t, nil, "", "init", dir); code != 0 {
+		t.Fatalf("init: exit code %d: %s", code, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "token")); err != nil {
+		t.Error(err)
+	}
+	if code, stdout, stderr := run(t, &fleet{}, "", "health"); code != 0 || stdout != "serving\n" {
+		t.Errorf("health: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	// A plain server is not spoken to when TLS is asked for.
+	if code, _, _ := run(t, &fleet{}, "", "health", "--tls-dir", dir); code != int(cli.Unreachable) {
+		t.Errorf("health over TLS of a plain server: exit code %d, want %d", code, cli.Unreachable)
+	}
+}
+
+func TestCompletionIsMade(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := run(t, nil, "", "completion", "bash")
+	if code != 0 || !strings.Contains(stdout, "__start_chartroom") {
+		t.Errorf("exit code %d, %d bytes", code, len(stdout))
+	}
+	_, stdout, _ = run(t, &fleet{instances: someInstances()}, "", "__complete", "stop", "w")
+	if !strings.Contains(stdout, "web@h1\n") {
+		t.Errorf("no instances offered:\n%s", stdout)
+	}
+}

@@ -30,24 +30,16 @@ type stage struct {
 	why string
 	// commands run in order until one fails.
 	commands [][]string
-	// environment is added to that of this process.
-	environment []string
 	// count is one of the constants above.
 	count int
 	// foundation stages end the run when they fail.
 	foundation bool
-	// unless is a file or folder without which there is nothing to run; the
-	// stage then counts nothing, and its minimum decides.
-	unless string
 	// hint says what to do when the stage fails.
 	hint string
 }
 
 // stages is the whole run in its order. required is CHARTROOM_REQUIRE.
 func stages(required []string) []stage {
-	bin, _ := filepath.Abs("bin")
-	dashboard := []string{"CHARTROOM_BIN=" + bin, "CHARTROOM_CHROMIUM=/usr/bin/chromium"}
-	containers := []string{"CHARTROOM_BIN=" + bin, "TESTCONTAINERS_RYUK_DISABLED=true"}
 	all := []stage{
 		{
 			name: "bootstrap", why: "what the tests need is installed and an engine answers", foundation: true,
@@ -88,12 +80,11 @@ func stages(required []string) []stage {
 		},
 		{
 			name: "browser", why: "the dashboard in Chromium against the real gateway", count: countNode,
-			commands: [][]string{{"npm", "--prefix", "web/dashboard", "run", "--silent", "test:browser"}}, environment: dashboard,
-			unless: "web/dashboard/package.json",
-			hint:   "run make browser",
+			commands: [][]string{{"scripts/browser"}},
+			hint:     "run make browser; screenshots of what failed are in build/browser",
 		},
 		{
-			name: "e2e", why: "the binaries against the real engine and a real Redis, with real kills", count: countGo, environment: containers,
+			name: "e2e", why: "the binaries against the real engine and a real Redis, with real kills", count: countGo,
 			commands: [][]string{{"scripts/e2e"}},
 			hint:     "run make e2e; the logs of the processes are in build/e2e",
 		},
@@ -122,12 +113,6 @@ func stages(required []string) []stage {
 // went wrong is in the result.
 func (s stage) execute(ctx context.Context, required []string) result {
 	r := result{stage: s}
-	if s.unless != "" {
-		if _, err := os.Stat(s.unless); err != nil {
-			fmt.Printf("nothing to run: %s is not there\n", s.unless)
-			return r
-		}
-	}
 	log, err := os.Create(filepath.Join("build", "test", s.name+".log"))
 	if err != nil {
 		r.fail(err.Error())
@@ -155,7 +140,6 @@ func (s stage) execute(ctx context.Context, required []string) result {
 // and through the stage's counter.
 func (s stage) command(ctx context.Context, argv []string, log io.Writer, r *result, required []string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), s.environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 30 * time.Second

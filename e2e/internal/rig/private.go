@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A PrivateEngine is a dockerd of the test's own: own socket, data, exec root and
-// pid file, and no bridge. Tests that take an engine away use it, so that nobody
+// A PrivateEngine is a dockerd of the test's own: own socket, data, exec root, pid
+// file and network namespace, and no bridge. Tests that take an engine away use it, so that nobody
 // else's containers are touched.
 type PrivateEngine struct {
 	dir string
@@ -73,7 +73,9 @@ func (e *PrivateEngine) Start(t testing.TB) {
 	e.cmd = exec.Command("dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = log, log
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A network namespace of its own: an engine without a bridge removes docker0,
+	// which would be that of the machine's engine.
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
 	if err := e.cmd.Start(); err != nil {
 		t.Fatalf("start a private dockerd: %v", err)
 	}

@@ -3,6 +3,7 @@
 package rig_test
 
 import (
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -34,9 +35,15 @@ func TestRedisKeepsItsDataOverAKill(t *testing.T) {
 	}
 }
 
-// A private engine comes back after a kill, and its containers are dead.
+// A private engine comes back after a kill, and its containers are dead. The
+// machine's own engine keeps its bridge.
 func TestPrivateEngineComesBack(t *testing.T) {
+	rig.Engine(t)
+	_, before := net.InterfaceByName("docker0")
 	e := rig.StartEngine(t)
+	if _, err := net.InterfaceByName("docker0"); before == nil && err != nil {
+		t.Errorf("docker0: %v", err)
+	}
 	e.RunApp(t, "sailor")
 	e.Kill(t)
 	e.Start(t)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
@@ -86,7 +87,7 @@ func importProbe(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer cli.Close()
-	ref := fmt.Sprintf("chartroom-test/probe:%d", os.Getpid())
+	ref := fmt.Sprintf("chartroom-test/probe:%d", time.Now().UnixNano()) // one a test: each removes its own
 	r, err := cli.ImageImport(t.Context(), image.ImportSource{Source: &b, SourceName: "-"}, ref,
 		image.ImportOptions{Changes: []string{`ENTRYPOINT []`, `CMD ["/probe","run"]`, `LABEL chartroom.test=engine`}})
 	if err != nil {
@@ -102,4 +103,39 @@ func importProbe(t *testing.T) string {
 		}
 	})
 	return ref
+}
+
+func TestScopedDockerKnowsOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	need.Engine(t)
+	all, err := engine.NewDocker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = all.Close() })
+	mine := all.WithScope(fmt.Sprintf("chartroom.test=scope-%d", os.Getpid()))
+	stream, err := mine.Events(t.Context(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe := importProbe(t)
+	ids := map[string]string{}
+	for name, e := range map[string]engine.Engine{"theirs": all, "mine": mine} {
+		id, err := e.Create(t.Context(), engine.Spec{Name: fmt.Sprintf("chartroom-%s-%d", name, os.Getpid()), Image: probe})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Remove(context.Background(), id, true) })
+		ids[name] = id
+	}
+	list, err := mine.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].ID != ids["mine"] {
+		t.Errorf("list: got %v, want %s alone", list, ids["mine"])
+	}
+	if e := <-stream.Events; e.ContainerID != ids["mine"] {
+		t.Errorf("event: got %s of %s, want one of %s", e.Action, e.ContainerID, ids["mine"])
+	}
 }

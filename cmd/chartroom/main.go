@@ -11,12 +11,14 @@ import (
 	"syscall"
 
 	"github.com/chartroom/chartroom/internal/cli"
+	"github.com/chartroom/chartroom/internal/demo"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, os.Args[1:], cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Up: up,
+		Demo: func(ctx context.Context, c cli.DemoConfig) error { return demo.Run(ctx, c, up) },
 	})
 	stop()
 	os.Exit(code)

@@ -131,6 +131,9 @@ func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) st
 	case fleetv1.Outcome_OUTCOME_QUEUED:
 		return fmt.Sprintf("event %d: queued at %s, %d before it", r.GetSequence(), request.GetInstanceId(), r.GetPosition())
 	}
+	if len(r.GetConfiguration()) == 0 {
+		return fmt.Sprintf("%s: accepted; %s has ended", request.GetEvent(), request.GetInstanceId())
+	}
 	return fmt.Sprintf("%s: accepted; %s is in %s", request.GetEvent(), request.GetInstanceId(), strings.Join(r.GetConfiguration(), " "))
 }
 

@@ -68,6 +68,9 @@ type stage struct {
 	report report
 	kills  map[string]int // container name → SIGKILLs of ours
 
+	collected uint64                     // how far the log of helloworld was read
+	commands  map[string]map[string]bool // verb → ids of the commands in it
+
 	running sync.WaitGroup // the services, the proxy of a fault
 }
 
@@ -82,7 +85,7 @@ func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
 	s := &stage{
 		cfg: cfg, out: cfg.Stdout, began: time.Now(), id: id, image: cfg.Image,
 		volume: "chartroom-demo-" + id, docker: docker{label: "chartroom.demo=" + id},
-		kills: map[string]int{},
+		kills: map[string]int{}, commands: map[string]map[string]bool{},
 	}
 	s.tally = newTally("demo-" + id)
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -160,10 +160,10 @@ func (s *stage) engineWitness(ctx context.Context, a app, wrong func(string, ...
 			seen[e.Action]++
 		}
 	}
-	commands, err := s.commands(ctx, a)
-	if err != nil {
+	if err := s.collect(ctx, a); err != nil {
 		return err
 	}
+	commands := s.commands
 	for id, n := range created {
 		if n > 1 {
 			s.report.CommandsDoubled += n - 1
@@ -188,27 +188,30 @@ func (s *stage) engineWitness(ctx context.Context, a app, wrong func(string, ...
 	return nil
 }
 
-// commands reads the ids of all commands in the log of an instance, by verb.
-func (s *stage) commands(ctx context.Context, a app) (map[string]map[string]bool, error) {
-	ids := map[string]map[string]bool{}
-	for after := uint64(0); ; {
-		r, err := s.fleet.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: a.instance, AfterSequence: after, PageSize: 1000})
+// collect reads on in the log of an instance and keeps the ids of all commands,
+// by verb. It is called after each scene: the log is kept for a while only.
+func (s *stage) collect(ctx context.Context, a app) error {
+	for {
+		r, err := s.fleet.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: a.instance, AfterSequence: s.collected, PageSize: 1000})
 		if err != nil {
-			return nil, fmt.Errorf("read the log of %s: %w", a.name, err)
+			return fmt.Errorf("read the log of %s: %w", a.name, err)
 		}
 		if len(r.GetEntries()) == 0 {
-			return ids, nil
+			return nil
+		}
+		if first := r.GetEntries()[0].GetSequence(); first != s.collected+1 {
+			return fmt.Errorf("the log of %s lacks the entries %d to %d", a.name, s.collected+1, first-1)
 		}
 		for _, e := range r.GetEntries() {
-			after = e.GetSequence()
+			s.collected = e.GetSequence()
 			for _, f := range e.GetEffects() {
 				if f.GetKind() != "command" {
 					continue
 				}
-				if ids[f.GetName()] == nil {
-					ids[f.GetName()] = map[string]bool{}
+				if s.commands[f.GetName()] == nil {
+					s.commands[f.GetName()] = map[string]bool{}
 				}
-				ids[f.GetName()][f.GetCommandId()] = true
+				s.commands[f.GetName()][f.GetCommandId()] = true
 			}
 		}
 	}

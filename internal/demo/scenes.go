@@ -52,6 +52,9 @@ func (s *stage) hello(ctx context.Context) (app, error) {
 		return a, err
 	}
 	s.say("Sent %d numbered events; it has answered each.", s.tally.count())
+	if err := s.collect(ctx, a); err != nil {
+		return a, err
+	}
 	s.say("State: %s", strings.Join(i.GetConfiguration(), " "))
 	if err := s.showSnapshot(ctx, a); err != nil {
 		return a, err
@@ -106,6 +109,9 @@ func (s *stage) crash(ctx context.Context, a app) error {
 		return err
 	}
 	if err := s.tell(ctx, a, last); err != nil {
+		return err
+	}
+	if err := s.collect(ctx, a); err != nil {
 		return err
 	}
 	s.say("Ready again %d ms after the kill (%s); what waited was replayed: %d of %d events answered.",

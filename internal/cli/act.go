@@ -151,7 +151,7 @@ func value(v any) (*structpb.Value, error) {
 }
 
 func (a *app) sendCommand() *cobra.Command {
-	request := &fleetv1.SendEventRequest{}
+	request, data := &fleetv1.SendEventRequest{}, ""
 	cmd := &cobra.Command{
 		Use:   "send INSTANCE EVENT [JSON]",
 		Short: "Send an event to the application or the chart",
@@ -163,8 +163,11 @@ func (a *app) sendCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.InstanceId, request.Event = args[0], args[1]
 			if len(args) == 3 {
-				text := []byte(args[2])
-				if args[2] == "-" {
+				data = args[2]
+			}
+			if data != "" {
+				text := []byte(data)
+				if data == "-" {
 					var err error
 					if text, err = io.ReadAll(a.env.Stdin); err != nil {
 						return fmt.Errorf("read data: %w", err)
@@ -178,6 +181,7 @@ func (a *app) sendCommand() *cobra.Command {
 			return a.send(cmd, request, nil, "send "+args[1]+" to "+args[0])
 		},
 	}
+	cmd.Flags().StringVarP(&data, "data", "d", "", "the JSON, instead of as an argument")
 	cmd.Flags().StringVar(&request.RequestId, "request-id", "", "repeating it within 24 h is answered with the first answer")
 	return cmd
 }

@@ -266,6 +266,7 @@ func TestRequests(t *testing.T) {
 		{[]string{"snapshot", "restore", "web", "#4"}, `instance_id:"web" event:"system.restore" data:{struct_value:{fields:{key:"snapshot" value:{number_value:4}}}}`},
 		{[]string{"snapshot", "take", "web"}, `instance_id:"web" event:"system.take_snapshot"`},
 		{[]string{"send", "web", "add", "[1]", "--request-id", "r"}, `instance_id:"web" event:"add" data:{list_value:{values:{number_value:1}}} request_id:"r"`},
+		{[]string{"send", "web", "add", "--data", "true"}, `instance_id:"web" event:"add" data:{bool_value:true}`},
 		{[]string{"send", "web", "add", "-"}, `instance_id:"web" event:"add" data:{string_value:"in"}`},
 		{[]string{"create", "--name", "web", "-e", "A=1", "-l", "b=2", "-v", "v:/d", "nginx", "-g", "x"},
 			`name:"web" container:{image:"nginx" command:"-g" command:"x" environment:"A=1" labels:{key:"b" value:"2"} mounts:"v:/d"}`},

@@ -64,7 +64,7 @@ func refusal(t *testing.T, err error) *fleetv1.Refusal {
 }
 
 func TestHostileChartsAreRefusedWithTheirPosition(t *testing.T) {
-	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	f := rig.StartCentre(t, "pebble:"+t.TempDir())
 	scxml := func(inner string) string {
 		return `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">` + inner + `</scxml>`
 	}
@@ -75,7 +75,7 @@ func TestHostileChartsAreRefusedWithTheirPosition(t *testing.T) {
 		{"not XML", "state s1 { }", true},
 		{"cut off", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a">`, true},
 		{"DOCTYPE", `<!DOCTYPE scxml [<!ENTITY a "aaaaaaaaaa">]>` + scxml(`<state id="a"/>`), true},
-		{"deep nesting", scxml(strings.Repeat("<state>", 100_000) + strings.Repeat("</state>", 100_000)), true},
+		{"deep nesting", scxml(strings.Repeat("<state>", 10_000) + strings.Repeat("</state>", 10_000)), true},
 		{"ten megabytes", scxml(`<state id="a"/><!--` + strings.Repeat("x", 10<<20) + `-->`), false},
 		{"an unknown target", scxml("\n" + `<state id="a"><transition event="e" target="nowhere"/></state>`), true},
 		{"two states of one id", scxml(`<state id="a"/>` + "\n" + `<state id="a"/>`), true},

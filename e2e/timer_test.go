@@ -26,7 +26,7 @@ const alarm = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" name
 // A free-standing chart's delayed send fires once and on time, though the
 // statemachine is killed while it waits.
 func TestDelayedSendSurvivesAKill(t *testing.T) {
-	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	f := rig.StartCentre(t, "pebble:"+t.TempDir())
 	if _, err := f.API.PushChart(t.Context(), &fleetv1.PushChartRequest{Name: "alarm", Document: alarm}); err != nil {
 		t.Fatal(err)
 	}

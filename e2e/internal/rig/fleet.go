@@ -33,37 +33,50 @@ type Fleet struct {
 	HostID string
 }
 
-// StartFleet starts the four services on a store, as the snapshot service takes
-// it: redis://ADDRESS or pebble:DIRECTORY. The agent is for the engine of its
-// environment, to which the given one is added (DOCKER_HOST=unix://…).
-func StartFleet(t testing.TB, store string, environment ...string) *Fleet {
+// StartCentre starts snapshot, statemachine and gateway on a store, as the snapshot
+// service takes it: redis://ADDRESS or pebble:DIRECTORY. Without an agent there are
+// only free instances.
+func StartCentre(t testing.TB, store string) *Fleet {
 	t.Helper()
-	Engine(t)
-	f := &Fleet{
-		Address: FreeAddress(t), HostID: "e2e-" + RunID(), StatemachineAddress: FreeAddress(t),
-	}
+	f := &Fleet{Address: FreeAddress(t), HostID: "e2e-" + RunID(), StatemachineAddress: FreeAddress(t)}
 	snapshot := FreeAddress(t)
 	f.Snapshot = Start(t, "snapshot", nil, "snapshot", "--address", snapshot, "--store", store)
 	Healthy(t, snapshot)
 	f.Statemachine = Start(t, "statemachine", nil, "statemachine", "--address", f.StatemachineAddress, "--snapshot", snapshot)
 	Healthy(t, f.StatemachineAddress)
-	f.Agent = f.StartAgent(t, f.HostID, environment...)
 	f.Gateway = Start(t, "gateway", nil, "gateway", "--address", f.Address, "--snapshot", snapshot, "--statemachine", f.StatemachineAddress)
 	Healthy(t, f.Address)
 	f.API = fleetv1.NewFleetServiceClient(dial(t, f.Address))
-	Eventually(t, 20*time.Second, "the agent is connected", func() error {
+	return f
+}
+
+// StartFleet starts the four services. The agent is for the engine of its
+// environment, to which the given one is added (DOCKER_HOST=unix://…), and knows
+// only the containers of this run.
+func StartFleet(t testing.TB, store string, environment ...string) *Fleet {
+	t.Helper()
+	Engine(t)
+	f := StartCentre(t, store)
+	f.Agent = f.StartAgent(t, f.HostID, environment...)
+	f.Connected(t, f.HostID)
+	return f
+}
+
+// Connected waits until the agent of a host is connected.
+func (f *Fleet) Connected(t testing.TB, hostID string) {
+	t.Helper()
+	Eventually(t, 20*time.Second, "the agent of "+hostID+" is connected", func() error {
 		hosts, err := f.API.ListHosts(t.Context(), &fleetv1.ListHostsRequest{})
 		if err != nil {
 			return err
 		}
 		for _, h := range hosts.GetHosts() {
-			if h.GetHostId() == f.HostID && h.GetConnected() && !h.GetUnknown() {
+			if h.GetHostId() == hostID && h.GetConnected() && !h.GetUnknown() {
 				return nil
 			}
 		}
 		return fmt.Errorf("hosts: %v", hosts.GetHosts())
 	})
-	return f
 }
 
 // StartAgent starts an agent under a host id.

@@ -48,7 +48,8 @@ type Send struct {
 	// Event is ready to be delivered to a session: name, type external, data
 	// (params and namelist as a map, or the evaluated content), origin,
 	// origintype, invokeid if the session was invoked, and sendid if the
-	// author gave one. Name is empty for a <send> with content alone.
+	// author gave one. Name is empty for a <send> with content alone. An XML
+	// document in the data has the type datamodel.XML, a string.
 	Event Event `json:"event"`
 	// Params holds the <param> children and the namelist in document order,
 	// duplicates included, for types that need them as written (Basic HTTP).

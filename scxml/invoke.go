@@ -117,7 +117,11 @@ func (ip *Interpreter) tryInvoke(x *invoke) error {
 	}
 	v := Invoke{ID: id, Type: typ, Src: src, Autoforward: x.autoforward, State: x.state.id}
 	if x.payload.content {
-		v.Content = data
+		if v.Content = data; data != nil {
+			if x, ok := data.(datamodel.XML); ok {
+				v.Content = string(x)
+			}
+		}
 	}
 	if len(params) > 0 {
 		v.Data = make(map[string]any, len(params))

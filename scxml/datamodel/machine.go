@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -237,11 +238,16 @@ func (m *machine) message(x *goja.Exception) error {
 	text := "exception"
 	// The value may be an object whose toString throws again.
 	m.vm.Try(func() { text = x.Value().String() })
+	// goja prints Go structures, with addresses, in some messages; those would
+	// make equal steps differ.
+	text = structures.ReplaceAllString(text, "an object")
 	if len(text) > 500 {
 		text = text[:500] + "…"
 	}
 	return errors.New(text)
 }
+
+var structures = regexp.MustCompile(`(?s)&\{.*\}|0x[0-9a-f]{6,}`)
 
 // toJS makes the value of v in the machine.
 func (m *machine) toJS(v any) goja.Value {

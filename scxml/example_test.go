@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml"
+)
+
+const lamp = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" name="lamp" datamodel="ecmascript">
+  <datamodel><data id="presses" expr="0"/></datamodel>
+  <state id="off">
+    <transition event="press" target="on"/>
+  </state>
+  <state id="on">
+    <onentry>
+      <assign location="presses" expr="presses + 1"/>
+      <send event="timeout" delay="3s"/>
+      <send type="power" event="switch"><param name="to" expr="'on'"/></send>
+    </onentry>
+    <transition event="press timeout" target="off"/>
+  </state>
+</scxml>`
+
+func compile(doc string) *scxml.Chart {
+	d, err := scxml.Parse("example.scxml", []byte(doc), scxml.Limits{})
+	if err != nil {
+		panic(err)
+	}
+	c, err := scxml.Compile(d, scxml.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// A session is started, gets an event, and says what it wants done.
+func Example() {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	session, _, err := scxml.Start(compile(lamp), scxml.Input{Now: now, SessionID: "lamp-1"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(session.Configuration(), session.Enabled())
+
+	step, err := session.Deliver(scxml.Event{Name: "press"}, scxml.Input{Now: now})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// Commit a snapshot here; only then perform the effects.
+	for _, e := range step.Effects {
+		if send, ok := e.(scxml.Send); ok {
+			fmt.Println(send.Type, send.Event.Name, send.Event.Data)
+		}
+	}
+	fmt.Println(session.Configuration(), session.Data())
+	// Output:
+	// [off] [press]
+	// power switch map[to:on]
+	// [on] map[presses:1]
+}
+
+// A saved session goes on as if nothing had happened, its timers included.
+func ExampleRestore() {
+	chart := compile(lamp)
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	session, _, _ := scxml.Start(chart, scxml.Input{Now: now})
+	_, _ = session.Deliver(scxml.Event{Name: "press"}, scxml.Input{Now: now})
+	snapshot, _ := session.AppendSnapshot(nil)
+
+	restored, err := scxml.Restore(chart, snapshot)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	timer := restored.Pending()[0]
+	fmt.Println(timer.Send.Event.Name, "after", timer.Due.Sub(now))
+	_, _ = restored.Fire(timer.Seq, scxml.Input{Now: timer.Due})
+	fmt.Println(restored.Configuration())
+	// Output:
+	// timeout after 3s
+	// [off]
+}
+
+// A document that is not acceptable is refused with its position.
+func ExampleParse() {
+	_, err := scxml.Parse("door.scxml", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="closed">
+    <transition event="open" target="opened"/>
+  </state>
+</scxml>`), scxml.Limits{})
+	fmt.Println(err)
+	// Output:
+	// door.scxml:3:5: target "opened" does not exist
+}
+
+// A fault of the chart is an event, and data in the trace.
+func ExampleInterpreter_Deliver() {
+	session, _, _ := scxml.Start(compile(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+  <state id="a">
+    <transition event="go" target="b"><assign location="nothing" expr="1"/></transition>
+  </state>
+  <state id="b"><transition event="error.execution" target="c"/></state>
+  <state id="c"/>
+</scxml>`), scxml.Input{})
+	step, _ := session.Deliver(scxml.Event{Name: "go"}, scxml.Input{})
+	for _, m := range step.Microsteps {
+		for _, f := range m.Faults {
+			fmt.Printf("%s in <%s> line %d: %s\n", f.Event, f.Element, f.Line, f.Message)
+		}
+	}
+	fmt.Println(session.Configuration())
+	// Output:
+	// error.execution in <assign> line 3: ReferenceError: nothing is not defined
+	// [c]
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// values are expressions whose values are hard to keep.
+var values = []string{
+	"1", "'text'", "null", "undefined", "NaN", "-0", "1/0", "-1/0", "0.1+0.2", "true", "[]", "{}", "[1,,3]", "[undefined]",
+	"{a:1,b:{c:[1,2]}}", "{$:1}", "{$:'NaN'}", "{$:{$:2}}", "x", "[x,x]", "{a:x,b:x}", "y", "function(){}", "[function(){}]", "new Date(0)", "nothing",
+	"_event", "_event.data", "Math.random()", "Date.now()", "'\\u2028\\ud83d\\ude00'", "/a/", "x.a", "this", "(function(){var o={};o.o=o;return o})()",
+	"twice(2)", "twice", "counter", "JSON.stringify(x)", "{__proto__: null, a: 1}", "Object.keys(y||{}).join()",
+}
+
+// scripts leave traces where a snapshot cannot see them.
+var scripts = []string{
+	"x = {a: 1}; y = x; y.a = 2", "var fresh = x", "let hidden = 1; hidden++", "Array.prototype.evil = 1", "counter++",
+	"delete x", "y = [].evil", "Math.max = function() { return 7 }", "y = Math.max(1)", "function later() {}", "x = hidden", "throw 'up'",
+}
+
+var conds = []string{"true", "x == 1", "y === undefined", "In('s1')", "!In('s2')", "_event.data > 1", "1/x < 0", "isNaN(x)", "x === y", "counter > 2", "return"}
+
+// chartGen draws a document with n states at most.
+type chartGen struct {
+	t     *rapid.T
+	n     int
+	ids   []string
+	depth int
+	kinds map[string]string
+}
+
+func (g *chartGen) pick(label string, from []string) string {
+	return rapid.SampledFrom(from).Draw(g.t, label)
+}
+
+func (g *chartGen) chance(label string, percent int) bool {
+	return rapid.IntRange(0, 99).Draw(g.t, label) < percent
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s)
+}
+
+func (g *chartGen) content() string {
+	var b strings.Builder
+	for range rapid.IntRange(0, 2).Draw(g.t, "content") {
+		v := escape(g.pick("value", values))
+		loc := g.pick("location", []string{"x", "y", "x.a", "y[0]", "counter", "nowhere", "_event"})
+		ev := g.pick("event", []string{"e1", "e2", "e3"})
+		switch g.pick("element", []string{"assign", "raise", "log", "send", "self", "delayed", "cancel", "if", "foreach", "script", "out"}) {
+		case "assign":
+			fmt.Fprintf(&b, `<assign location="%s" expr="%s"/>`, loc, v)
+		case "raise":
+			fmt.Fprintf(&b, `<raise event="i.%s"/>`, ev)
+		case "log":
+			fmt.Fprintf(&b, `<log label="l" expr="%s"/>`, v)
+		case "send":
+			fmt.Fprintf(&b, `<send event="%s" target="#_internal"><param name="p" expr="%s"/></send>`, ev, v)
+		case "self":
+			fmt.Fprintf(&b, `<if cond="counter &lt; 5"><assign location="counter" expr="counter+1"/><send event="%s"><content expr="%s"/></send></if>`, ev, v)
+		case "delayed":
+			fmt.Fprintf(&b, `<send event="%s" id="%s" delay="%dms" namelist="x"/>`, ev, ev, rapid.IntRange(1, 30).Draw(g.t, "delay"))
+		case "cancel":
+			fmt.Fprintf(&b, `<cancel sendid="%s"/>`, ev)
+		case "if":
+			fmt.Fprintf(&b, `<if cond="%s"><log expr="%s"/><else/><assign location="%s" expr="%s"/></if>`, escape(g.pick("cond", conds)), v, loc, v)
+		case "foreach":
+			fmt.Fprintf(&b, `<foreach array="%s" item="it" index="ix"><assign location="%s" expr="it"/></foreach>`, v, loc)
+		case "script":
+			fmt.Fprintf(&b, `<script>%s</script>`, escape(g.pick("script", scripts)))
+		case "out":
+			fmt.Fprintf(&b, `<send type="t" target="there" event="%s"><param name="a" expr="%s"/><param name="a" location="y"/></send>`, ev, v)
+		}
+	}
+	return b.String()
+}
+
+// state draws a state; its transitions are filled in when all ids are known.
+func (g *chartGen) state(depth int, inParallel bool) string {
+	g.n--
+	id := fmt.Sprintf("s%d", len(g.ids))
+	g.ids = append(g.ids, id)
+	kind := "atomic"
+	if depth > 0 && g.n > 1 {
+		kind = g.pick("kind", []string{"atomic", "compound", "compound", "parallel"})
+	}
+	if kind == "atomic" && !inParallel && depth < g.depth && g.chance("final", 15) {
+		g.kinds[id] = "final"
+		return fmt.Sprintf(`<final id="%s"><onentry>%s</onentry><donedata><param name="d" expr="x"/></donedata></final>`, id, g.content())
+	}
+	g.kinds[id] = kind
+	element := "state"
+	if kind == "parallel" {
+		element = "parallel"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<%s id="%s">`, element, id)
+	if g.chance("onentry", 40) {
+		fmt.Fprintf(&b, `<onentry>%s</onentry>`, g.content())
+	}
+	if g.chance("onexit", 40) {
+		fmt.Fprintf(&b, `<onexit>%s</onexit>`, g.content())
+	}
+	if g.chance("data", 20) {
+		fmt.Fprintf(&b, `<datamodel><data id="d%s" expr="%s"/></datamodel>`, id, escape(g.pick("value", values)))
+	}
+	if g.chance("invoke", 15) {
+		fmt.Fprintf(&b, `<invoke type="service" src="it" autoforward="true"><param name="p" location="x"/><finalize>%s</finalize></invoke>`, g.content())
+	}
+	fmt.Fprintf(&b, "@T%s@", id)
+	if kind != "atomic" {
+		first := len(g.ids)
+		for i := range rapid.IntRange(1, 3).Draw(g.t, "children") {
+			if i == 0 || g.n > 0 {
+				b.WriteString(g.state(depth-1, kind == "parallel"))
+			}
+		}
+		if g.chance("history", 50) {
+			h := fmt.Sprintf("h%s", id)
+			fmt.Fprintf(&b, `<history id="%s" type="%s"><transition target="s%d">%s</transition></history>`,
+				h, g.pick("history type", []string{"deep", "shallow"}), first, g.content())
+			g.kinds[h] = "history"
+		}
+	}
+	fmt.Fprintf(&b, `</%s>`, element)
+	return b.String()
+}
+
+func drawChart(t *rapid.T) string {
+	g := &chartGen{t: t, n: rapid.IntRange(1, 10).Draw(t, "states"), depth: 3, kinds: map[string]string{}}
+	var body strings.Builder
+	for i := 0; i == 0 || g.n > 0; i++ {
+		body.WriteString(g.state(3, false))
+	}
+	targets := append([]string{}, g.ids...)
+	for _, id := range g.ids {
+		if g.kinds["h"+id] != "" {
+			targets = append(targets, "h"+id)
+		}
+	}
+	doc := body.String()
+	for _, id := range g.ids {
+		var b strings.Builder
+		if g.kinds[id] != "final" {
+			for range rapid.IntRange(0, 3).Draw(t, "transitions") {
+				b.WriteString("<transition")
+				fmt.Fprintf(&b, ` event="%s"`, g.pick("descriptor", []string{"e1", "e2", "e3", "i.*", "*", "error", "done.state", "e1 e2"}))
+				if g.chance("cond?", 30) {
+					fmt.Fprintf(&b, ` cond="%s"`, escape(g.pick("cond", conds)))
+				}
+				if g.chance("target?", 80) {
+					fmt.Fprintf(&b, ` target="%s"`, g.pick("target", targets))
+				}
+				if g.chance("internal?", 30) {
+					b.WriteString(` type="internal"`)
+				}
+				fmt.Fprintf(&b, ">%s</transition>", g.content())
+			}
+		}
+		doc = strings.ReplaceAll(doc, "@T"+id+"@", b.String())
+	}
+	return fmt.Sprintf(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript" binding="%s">
+<datamodel><data id="x" expr="%s"/><data id="y"/><data id="z"><b a="1"/></data></datamodel>
+<script>var counter = 0; function twice(n) { return 2*n } const lib = {f: function() { return 1 }};</script>
+%s</scxml>`, g.pick("binding", []string{"early", "late"}), escape(g.pick("value", values)), doc)
+}
+
+// play runs a chart with a script of events and gives everything that can be
+// seen of it. With restore it is saved and restored after every step.
+func play(t *rapid.T, doc string, events []string, restore bool) []string {
+	d, err := scxml.Parse("drawn", []byte(doc), scxml.Limits{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, doc)
+	}
+	c, err := scxml.Compile(d, scxml.Options{Limits: scxml.Limits{Microsteps: 200, DataBytes: 1 << 12, Effects: 1000, Iterations: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	ip, step, err := scxml.Start(c, scxml.Input{Now: now, Seed: 1, SessionID: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(what string) {
+		b, err := json.Marshal(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot, err := ip.AppendSnapshot(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, what, string(b), string(snapshot), fmt.Sprint(ip.Enabled(), ip.Configuration(), ip.Invocations()))
+		if restore {
+			if ip, err = scxml.Restore(c, snapshot); err != nil {
+				t.Fatalf("%v\nsnapshot: %s\n%s", err, snapshot, doc)
+			}
+		}
+	}
+	note("start")
+	for i, name := range events {
+		if ip.Finished() != nil {
+			break
+		}
+		in := scxml.Input{Now: now, Seed: uint64(i)}
+		if p := ip.Pending(); name == "wait" {
+			if len(p) == 0 {
+				continue
+			}
+			now = p[0].Due
+			in.Now = now
+			step, err = ip.Fire(p[0].Seq, in)
+		} else {
+			ev := scxml.Event{Name: name, Data: float64(i)}
+			if running := ip.Invocations(); name == "done" && len(running) > 0 {
+				ev = scxml.Event{Name: "done.invoke." + running[0], InvokeID: running[0], Data: map[string]any{"x": 1}}
+			}
+			step, err = ip.Deliver(ev, in)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(name)
+	}
+	return out
+}
+
+// TestLiveEqualsRestored is the rule "live equals restored" of the design:
+// straight, straight again, and saved and restored after every step, a session
+// shows the same trace, effects and snapshots, byte for byte. A failure prints
+// the command that repeats it.
+func TestLiveEqualsRestored(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		doc := drawChart(t)
+		events := rapid.SliceOfN(rapid.SampledFrom([]string{"e1", "e2", "e3", "wait", "done"}), 0, 8).Draw(t, "events")
+		straight := play(t, doc, events, false)
+		if d := cmp.Diff(straight, play(t, doc, events, false)); d != "" {
+			t.Fatalf("the same input gives another step:\n%s\n%s", d, doc)
+		}
+		if d := cmp.Diff(straight, play(t, doc, events, true)); d != "" {
+			t.Fatalf("a restored session is another one:\n%s\n%s", d, doc)
+		}
+	})
+}

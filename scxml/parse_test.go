@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/chartroom/chartroom/scxml"
+)
+
+const head = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">`
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, doc, at, want string
+	}{
+		{"nothing", ``, "1:1", "no root element"},
+		{"no XML", `hello`, "1:1", "text outside of the root element"},
+		{"not closed", head + `<state id="a">`, "1:", "unexpected EOF"},
+		{"not well-formed", "<scxml\n<", "2:", "expected"},
+		{"doctype", "<?xml version=\"1.0\"?>\n<!DOCTYPE scxml [<!ENTITY a \"b\">]>\n" + head + `<state id="a"/></scxml>`, "2:1", "DOCTYPE"},
+		{"entity", head + `<state id="a"><onentry><log label="&lol;"/></onentry></state></scxml>`, "1:", "entity"},
+		{"encoding", "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" + head + `<state id="a"/></scxml>`, "1:", "UTF-16"},
+		{"two roots", head + `<state id="a"/></scxml><scxml/>`, "1:", "more than one root"},
+		{"other root", `<html/>`, "1:1", "<html>"},
+		{"no namespace", `<scxml version="1.0"><state id="a"/></scxml>`, "1:1", "namespace"},
+		{"other version", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="2.0"><state id="a"/></scxml>`, "1:1", "version"},
+		{"no state", head + `</scxml>`, "1:1", "no state"},
+		{"attribute twice", head + "\n<state id=\"a\" id=\"b\"/></scxml>", "2:", "twice"},
+		{"id twice", head + "\n<state id=\"a\"/>\n<state id=\"a\"/></scxml>", "3:1", `"a" is not unique`},
+		{"bad id", head + "\n<state id=\"a b\"/></scxml>", "2:1", "is not an id"},
+		{"data twice", head + "<datamodel><data id=\"x\"/>\n<data id=\"x\"/></datamodel><state id=\"a\"/></scxml>", "2:1", "not unique"},
+		{"unknown target", head + "<state id=\"a\">\n  <transition event=\"e\" target=\"nowhere\"/></state></scxml>", "2:3", `"nowhere" does not exist`},
+		{"impossible targets", head + `<state id="a"><transition event="e" target="b c"/></state><state id="b"/><state id="c"/></scxml>`, "1:", "cannot be active together"},
+		{"unknown element", head + "<state id=\"a\"><onentry>\n<explode/></onentry></state></scxml>", "2:1", "unknown element <explode>"},
+		{"misplaced element", head + "<state id=\"a\">\n<raise event=\"x\"/></state></scxml>", "2:1", "<raise> is not allowed inside <state>"},
+		{"text", head + `<state id="a">oops</state></scxml>`, "1:", "text"},
+		{"missing attribute", head + `<state id="a"><onentry><raise/></onentry></state></scxml>`, "1:", "needs the attribute event"},
+		{"both attributes", head + `<state id="a"><onentry><send event="a" eventexpr="b"/></onentry></state></scxml>`, "1:", "more than one"},
+		{"content and param", head + `<state id="a"><onentry><send event="a"><content>x</content><param name="a" expr="1"/></send></onentry></state></scxml>`, "1:", "both <content>"},
+		{"initial outside", head + `<state id="a" initial="b"><state id="c"/></state><state id="b"/></scxml>`, "1:", "not inside"},
+		{"initial of atomic", head + `<state id="a" initial="b"/><state id="b"/></scxml>`, "1:", "without children"},
+		{"initial of parallel", head + `<parallel id="a" initial="b"><state id="b"/></parallel></scxml>`, "1:", "<parallel>"},
+		{"final with child", head + `<final id="a"><state id="b"/></final></scxml>`, "1:", "not allowed inside <final>"},
+		{"history without default", head + `<state id="a"><history id="h"/><state id="b"/></state></scxml>`, "1:", "exactly one <transition>"},
+		{"history elsewhere", head + `<state id="a"><history id="h"><transition target="c"/></history><state id="b"/></state><state id="c"/></scxml>`, "1:", "not inside"},
+		{"else twice", head + `<state id="a"><onentry><if cond="1"><else/><else/></if></onentry></state></scxml>`, "1:", "after <else>"},
+		{"delayed internal", head + `<state id="a"><onentry><send event="e" target="#_internal" delay="1s"/></onentry></state></scxml>`, "1:", "#_internal"},
+		{"too deep", head + strings.Repeat("<state>", 200) + strings.Repeat("</state>", 200) + `</scxml>`, "1:", "deep"},
+		{"too large", head + strings.Repeat(" ", 2<<20) + `<state/></scxml>`, "1:1", "larger"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := scxml.Parse("test.scxml", []byte(tt.doc), scxml.Limits{})
+			se, ok := errors.AsType[*scxml.SyntaxError](err)
+			if !ok {
+				t.Fatalf("got %v, want a *SyntaxError", err)
+			}
+			if !strings.HasPrefix(se.Position.String(), tt.at) || !strings.Contains(se.Message, tt.want) {
+				t.Errorf("got %q, want %q at %s", err, tt.want, tt.at)
+			}
+		})
+	}
+}
+
+func TestParseTooManyElements(t *testing.T) {
+	t.Parallel()
+	doc := head + strings.Repeat("<state/>", 20) + `</scxml>`
+	if _, err := scxml.Parse("x", []byte(doc), scxml.Limits{Elements: 10}); err == nil {
+		t.Error("21 elements are accepted with a limit of 10")
+	}
+}
+
+// Prefixes are resolved, and what belongs to others is kept and ignored.
+func TestParseNamespaces(t *testing.T) {
+	t.Parallel()
+	doc := "\xef\xbb\xbf" + `<?xml version="1.0" encoding="utf-8"?>
+<s:scxml xmlns:s="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:cr" version="1.0" datamodel="null" name="n">
+  <cr:note>text <cr:more/></cr:note>
+  <s:state cr:admit="queue"><s:transition event="a.* b. *" target="f"/></s:state>
+  <s:final id="f"/>
+</s:scxml>`
+	d, err := scxml.Parse("x", []byte(doc), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := d.States[0]
+	if v, ok := s.Attribute("urn:cr", "admit"); !ok || v != "queue" {
+		t.Errorf("attribute is %q, %v", v, ok)
+	}
+	if got := strings.Join(s.Transitions[0].Events, " "); got != "a b *" {
+		t.Errorf("descriptors are %q", got)
+	}
+	if !s.Anonymous || s.ID == "" || d.State(s.ID) != s {
+		t.Errorf("the anonymous state has id %q", s.ID)
+	}
+	c, err := scxml.Compile(d, scxml.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name() != "n" || !strings.HasPrefix(c.Digest(), "sha256:") {
+		t.Errorf("name %q, digest %q", c.Name(), c.Digest())
+	}
+}
+
+// FuzzParse looks for documents that crash the parser or the interpreter.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(head + `<state id="a"><transition event="e" target="b"/></state><final id="b"/></scxml>`))
+	f.Add([]byte(head + `<parallel><history id="h"><transition target="x"/></history><state id="x"/><state><onentry><send event="x" delay="1s"/></onentry></state></parallel></scxml>`))
+	f.Add([]byte(head + `<datamodel><data id="x">[1,{"a":null}]</data></datamodel><state><onentry><foreach array="x" item="y"><log expr="y"/></foreach></onentry></state></scxml>`))
+	f.Add([]byte(`<!DOCTYPE a>`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		d, err := scxml.Parse("fuzz", doc, scxml.Limits{DocumentBytes: 1 << 14})
+		if err != nil {
+			if _, ok := errors.AsType[*scxml.SyntaxError](err); !ok {
+				t.Fatalf("%v is no *SyntaxError", err)
+			}
+			return
+		}
+		// Scripts may loop; the null datamodel evaluates none.
+		d.Datamodel = "null"
+		c, err := scxml.Compile(d, scxml.Options{Limits: scxml.Limits{Microsteps: 100, Effects: 1000}})
+		if err != nil {
+			return
+		}
+		ip, _, err := scxml.Start(c, scxml.Input{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ip.Deliver(scxml.Event{Name: "e"}, scxml.Input{}); err != nil && !errors.Is(err, scxml.ErrFinished) {
+			t.Fatal(err)
+		}
+		b, err := ip.AppendSnapshot(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := scxml.Restore(c, b); err != nil {
+			t.Fatalf("%v\nsnapshot: %s", err, b)
+		}
+	})
+}

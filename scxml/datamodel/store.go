@@ -117,6 +117,16 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 // store writes v to the location loc in the machine.
 func (s *ecmaStore) store(loc *Expr, v goja.Value) error {
 	c := loc.prog.(*compiled)
+	// Aliases grow without taking memory: x = [x, x] a hundred times is small
+	// until something turns it into text; x = x + x does as well. So the size is taken now, not only at
+	// the end of the step.
+	if text, isString := v.(goja.String); isString && text.Length() > s.sys.DataBytes {
+		return errTooLarge
+	} else if _, isObject := v.(*goja.Object); isObject {
+		if _, err := s.m.export(v, s.sys.DataBytes); errors.Is(err, errTooLarge) {
+			return err
+		}
+	}
 	if c.name != "" {
 		if !s.m.has(c.name) {
 			return fmt.Errorf("ReferenceError: %s is not defined", c.name)

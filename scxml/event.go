@@ -39,6 +39,9 @@ type Event struct {
 	// <finalize> that runs before transitions are selected (SCXML 6.5).
 	InvokeID string `json:"invokeid,omitempty"`
 	Data     any    `json:"data,omitempty"`
+	// Raw is the message as it came in, for `_event.raw` (SCXML C.2.1); empty
+	// for everything but [HTTPEvent].
+	Raw string `json:"raw,omitempty"`
 }
 
 // Input is everything that a step may know about the world. Two calls with the

@@ -19,7 +19,7 @@ import (
 var allowedImports = map[string][]string{
 	".": {
 		"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
-		"maps", "slices", "strconv", "strings", "time",
+		"maps", "net/url", "slices", "strconv", "strings", "time",
 		"github.com/chartroom/chartroom/scxml/datamodel",
 	},
 	"datamodel": {

@@ -196,6 +196,20 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 	unreachable := func(format string, args ...any) error {
 		return &fault{event: errorCommunication, element: n.element, at: n.at, sendID: s.SendID, err: fmt.Errorf(format, args...)}
 	}
+	if s.Type == BasicHTTPProcessor {
+		if s.Target == "" {
+			return unreachable("a send by HTTP needs a target")
+		}
+		// What goes to the session's own address takes the short way, in
+		// order with other sends to itself, as for the SCXML processor.
+		if s.Target == ip.processors[BasicHTTPProcessor] {
+			contentType, body := s.HTTPBody()
+			ev := HTTPEvent("POST", s.Target, contentType, body)
+			ip.noteRaised(ev.Name)
+			ip.enqueueExternal(ev)
+			return nil
+		}
+	}
 	if s.Type != SCXMLProcessor {
 		ip.emit(s)
 		return nil

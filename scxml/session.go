@@ -175,6 +175,6 @@ func (ip *Interpreter) bind(ev Event) {
 	}
 	ip.data.SetEvent(&datamodel.Event{
 		Name: ev.Name, Type: string(typ), SendID: ev.SendID, Origin: ev.Origin,
-		OriginType: ev.OriginType, InvokeID: ev.InvokeID, Data: ev.Data,
+		OriginType: ev.OriginType, InvokeID: ev.InvokeID, Data: ev.Data, Raw: ev.Raw,
 	})
 }

@@ -217,7 +217,7 @@ func (b *builder) checkContent(e *Element) error {
 		if e.Name == "invoke" && count("finalize") > 1 {
 			return b.fail(e.Position, "<invoke> has more than one <finalize>")
 		}
-		if e.Name == "send" && count("content") == 0 && !e.hasAttr("event") && !e.hasAttr("eventexpr") {
+		if e.Name == "send" && !e.hasAttr("type") && !e.hasAttr("typeexpr") && count("content") == 0 && !e.hasAttr("event") && !e.hasAttr("eventexpr") {
 			return b.fail(e.Position, "<send> needs event, eventexpr or <content>")
 		}
 		if e.attr("target") == "#_internal" && (e.hasAttr("delay") || e.hasAttr("delayexpr")) {

@@ -84,8 +84,8 @@ type System struct {
 // Event is what `_event` shows. Data holds canonical values; nil shows as
 // undefined.
 type Event struct {
-	Name, Type, SendID, Origin, OriginType, InvokeID string
-	Data                                             any
+	Name, Type, SendID, Origin, OriginType, InvokeID, Raw string
+	Data                                                  any
 }
 
 // Store is the data of one session.

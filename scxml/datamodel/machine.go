@@ -148,6 +148,9 @@ func (m *machine) eventObject(ev *Event) goja.Value {
 	text("origin", ev.Origin)
 	text("origintype", ev.OriginType)
 	text("invokeid", ev.InvokeID)
+	if ev.Raw != "" {
+		text("raw", ev.Raw)
+	}
 	if ev.Data == nil {
 		m.readOnly(o, "data", goja.Undefined())
 	} else {

@@ -12,6 +12,7 @@ package scxmlenv
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,13 +58,16 @@ type Session struct {
 	Parent   *Session
 	InvokeID string
 	children map[string]*Session
-	input    scxml.Input
 }
 
 type message struct {
 	to *Session
 	ev scxml.Event
 }
+
+// location begins the addresses of sessions for the Basic HTTP event I/O
+// processor. No request is ever made: Env knows its sessions.
+const location = "http://scxmlenv.invalid/"
 
 // New makes an environment without sessions.
 func New(c Config) *Env {
@@ -102,6 +106,12 @@ func (e *Env) start(c *scxml.Chart, in scxml.Input, parent *Session, invokeID st
 		return nil, fmt.Errorf("start session %s: the id is taken", in.SessionID)
 	}
 	in.InvokeID = invokeID
+	in.IOProcessors = maps.Clone(in.IOProcessors)
+	if in.IOProcessors == nil {
+		in.IOProcessors = map[string]string{}
+	}
+	in.IOProcessors[scxml.BasicHTTPProcessor] = location + in.SessionID
+	in.IOProcessors["basichttp"] = location + in.SessionID
 	s := &Session{ID: in.SessionID, Parent: parent, InvokeID: invokeID, children: map[string]*Session{}}
 	t := e.tick()
 	in.Now, in.Seed = t.Now, t.Seed
@@ -230,13 +240,22 @@ func (e *Env) perform(s *Session, step scxml.Macrostep) {
 	}
 }
 
-func (e *Env) fail(s *Session, name, sendID, invokeID, message_ string) {
+func (e *Env) fail(s *Session, name, sendID, invokeID, text string) {
 	e.inbox = append(e.inbox, message{s, scxml.Event{
-		Name: name, Type: scxml.Platform, SendID: sendID, InvokeID: invokeID, Data: message_,
+		Name: name, Type: scxml.Platform, SendID: sendID, InvokeID: invokeID, Data: text,
 	}})
 }
 
 func (e *Env) send(s *Session, x scxml.Send) bool {
+	if id, ok := strings.CutPrefix(x.Target, location); ok && x.Type == scxml.BasicHTTPProcessor {
+		to := e.sessions[id]
+		if to == nil || to.Finished() != nil {
+			return false
+		}
+		contentType, body := x.HTTPBody()
+		e.inbox = append(e.inbox, message{to, scxml.HTTPEvent("POST", x.Target, contentType, body)})
+		return true
+	}
 	if x.Type != scxml.SCXMLProcessor {
 		return e.config.Perform != nil && e.config.Perform(s, x)
 	}

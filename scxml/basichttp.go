@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
+
+// FormType is the content type of what [Send.HTTPBody] makes of parameters.
+const FormType = "application/x-www-form-urlencoded"
+
+// eventNameField is the form field that carries the name of an event (SCXML C.2).
+const eventNameField = "_scxmleventname"
+
+// HTTPBody gives the body of the POST that a send of [BasicHTTPProcessor]
+// stands for (SCXML C.2): the event's name and the parameters as form fields in
+// their order, duplicates included, or the content, JSON for what is no text.
+func (s Send) HTTPBody() (contentType, body string) {
+	if s.Content && s.Event.Name == "" && len(s.Params) == 0 {
+		switch v := s.Event.Data.(type) {
+		case string:
+			return FormType, url.PathEscape(v)
+		case datamodel.XML:
+			return "application/xml", string(v)
+		default:
+			return "application/json", string(datamodel.AppendCanonical(nil, v))
+		}
+	}
+	var fields []string
+	field := func(name, value string) {
+		fields = append(fields, url.QueryEscape(name)+"="+url.QueryEscape(value))
+	}
+	if s.Event.Name != "" {
+		field(eventNameField, s.Event.Name)
+	}
+	for _, p := range s.Params {
+		field(p.Name, formValue(p.Value))
+	}
+	if s.Content {
+		field("content", formValue(s.Event.Data))
+	}
+	return FormType, strings.Join(fields, "&")
+}
+
+func formValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case datamodel.XML:
+		return string(v)
+	default:
+		return string(datamodel.AppendCanonical(nil, v))
+	}
+}
+
+// HTTPEvent gives the event that a request to the location of a session stands
+// for (SCXML C.2): named by the form field _scxmleventname, else "HTTP.METHOD",
+// with the other fields, or the body, as data, and the request as it came in as
+// [Event.Raw]. Answer 2xx only after the event is durable in a queue.
+func HTTPEvent(method, location, contentType, body string) Event {
+	ev := Event{
+		Name:       "HTTP." + strings.ToUpper(method),
+		Type:       External,
+		OriginType: BasicHTTPProcessor,
+		Raw:        fmt.Sprintf("%s %s HTTP/1.1\r\nContent-Type: %s\r\n\r\n%s", strings.ToUpper(method), location, contentType, body),
+	}
+	if kind, _, _ := strings.Cut(contentType, ";"); strings.TrimSpace(kind) != FormType {
+		ev.Data = datamodel.ParseContent(body)
+		return ev
+	}
+	fields, err := url.ParseQuery(body)
+	if err != nil || !strings.Contains(body, "=") {
+		ev.Data = datamodel.ParseContent(body)
+		return ev
+	}
+	data := map[string]any{}
+	for name, values := range fields {
+		if name == eventNameField {
+			ev.Name = values[0]
+			continue
+		}
+		// The last of a name wins, as for parameters elsewhere.
+		data[name] = values[len(values)-1]
+	}
+	if len(data) > 0 {
+		ev.Data = data
+	}
+	return ev
+}

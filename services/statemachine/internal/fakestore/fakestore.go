@@ -258,6 +258,13 @@ func (s *Store) Instance(n uint32, id string) (*snapshotv1.InstanceState, []*fle
 	return proto.CloneOf(&snapshotv1.InstanceState{Record: i.record, Outbox: i.outbox, Queue: i.queue}), slices.Clone(i.log)
 }
 
+// Body reads a stored body; nil when there is none.
+func (s *Store) Body(sha string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blobs[sha]
+}
+
 // Epoch reads the epoch of a shard.
 func (s *Store) Epoch(n uint32) uint64 {
 	s.mu.Lock()

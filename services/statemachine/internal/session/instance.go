@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
@@ -29,7 +30,10 @@ type Instance struct {
 	outbox []*snapshotv1.OutboxRow
 	queue  []*snapshotv1.QueueEntry // by sequence
 	why    string                   // as of the last macrostep
-	bytes  int                      // size of the last record
+	// events are the descriptors that have a transition now, sorted; nil when
+	// that has to be found out again.
+	events []string
+	bytes  int // size of the last record
 }
 
 // bookkeeping is the runtime's own part of a record
@@ -157,7 +161,28 @@ func (i *Instance) takes(intent string) bool {
 	if intent == "system.remove" && i.forgettable() {
 		return true
 	}
-	return (i.view.GetManaged() || !i.hosted()) && i.ip.Finished() == nil && i.ip.Accepts(intent)
+	return (i.view.GetManaged() || !i.hosted()) && i.ip.Finished() == nil && i.accepts(intent)
+}
+
+// enabled lists the descriptors that have a transition now, sorted. Guards are
+// costly, so it is found out once a macrostep, and only when asked for.
+func (i *Instance) enabled() []string {
+	if i.events == nil {
+		i.events = append([]string{}, i.ip.Enabled()...)
+		slices.Sort(i.events)
+	}
+	return i.events
+}
+
+// accepts says whether an event of that name has a transition now (SCXML
+// 3.12.1).
+func (i *Instance) accepts(name string) bool {
+	for _, d := range i.enabled() {
+		if d == "*" || d == name || strings.HasPrefix(name, d) && name[len(d)] == '.' {
+			return true
+		}
+	}
+	return false
 }
 
 // forgettable says whether system.remove means the record itself: there is no
@@ -188,7 +213,7 @@ func (i *Instance) start(in scxml.Input, data map[string]any) (scxml.Macrostep, 
 	if err != nil {
 		return scxml.Macrostep{}, fmt.Errorf("start %s: %w", i.id, err)
 	}
-	i.ip = ip
+	i.ip, i.events = ip, nil
 	i.view.Finished = false
 	i.book.Ended = time.Time{}
 	return step, nil

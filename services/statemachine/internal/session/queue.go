@@ -43,6 +43,10 @@ func (t *turn) enqueue(event string, data []byte, requestID string) *snapshotv1.
 	}
 	i.queue = append(i.queue, e)
 	t.step().put(e)
+	entry := t.entry(stimulus{origin: "event", event: event, dataJSON: data, requestID: requestID}, 0)
+	entry.Severity = fleetv1.Severity_SEVERITY_INFO
+	entry.Summary = fmt.Sprintf("Event %d (%s) accepted; %d before it.", e.GetSequence(), event, i.waiting()-1)
+	t.finish(entry)
 	t.forceSnapshot()
 	return e
 }
@@ -87,7 +91,8 @@ func (t *turn) advance() {
 		c.Delivery = &agentv1.Delivery{Sequence: e.GetSequence(), Name: e.GetName(), DataJson: e.GetDataJson()}
 	})
 	i.book.FlightCommand = c.GetCommandId()
-	t.later(stimulus{origin: "runtime", event: "breaker.dispatched", data: map[string]any{"sequence": float64(e.GetSequence())}})
+	t.later(stimulus{origin: "runtime", event: "breaker.dispatched", data: map[string]any{"sequence": float64(e.GetSequence())},
+		summary: fmt.Sprintf("Event %d (%s) sent to the application.", e.GetSequence(), e.GetName())})
 }
 
 // answered takes in that the application has processed an event.

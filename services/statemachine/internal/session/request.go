@@ -154,7 +154,7 @@ func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
 	default:
 		out.Outcome = fleetv1.Outcome_OUTCOME_ACCEPTED // a free instance took it at once
 	}
-	out.LogSequence, out.Configuration = i.view.GetLogSequence(), i.ip.Configuration()
+	out.LogSequence, out.Configuration = t.first, i.ip.Configuration()
 	return out, nil
 }
 

@@ -45,7 +45,9 @@ func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, 
 	case s.event == "app.error" || s.event == "app.lost" || s.event == "docker.oom" || answerFailed(s):
 		e.Severity = fleetv1.Severity_SEVERITY_WARNING
 	}
-	e.Summary = sentence(s, entered, faults)
+	if e.Summary = s.summary; e.Summary == "" || faults > 0 {
+		e.Summary = sentence(s, entered, faults)
+	}
 	if why != i.why && why != "" {
 		e.Summary = why
 	}

@@ -46,6 +46,7 @@ type stimulus struct {
 	inferred  bool
 	sendID    string
 	from      string // sending instance
+	summary   string // instead of one made from the step
 	// fire is the number of a due delayed send; then there is no event.
 	fire uint64
 	// done is a macrostep that was taken already: that of the start.
@@ -105,6 +106,7 @@ func (t *turn) macrostep(s stimulus) {
 		t.remark(fleetv1.Severity_SEVERITY_INFO, s.event, "The chart has ended; nothing takes this any more.")
 		return
 	}
+	i.events = nil
 	t.batch.steps++
 	entry := t.entry(s, seed)
 	for _, e := range taken.Effects {

@@ -32,8 +32,7 @@ func (i *Instance) render() *fleetv1.Instance {
 	}
 	out.Admission = i.admission()
 	out.AllowedIntents = i.allowed()
-	out.EnabledEvents = i.ip.Enabled()
-	slices.Sort(out.EnabledEvents)
+	out.EnabledEvents = i.enabled()
 	out.Why, out.Severity = i.reason()
 	out.Queue = i.queueView()
 	for _, d := range i.ip.Pending() {

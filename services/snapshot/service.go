@@ -22,6 +22,7 @@ import (
 	"github.com/chartroom/chartroom/internal/transport"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/snapshot/internal/filestore"
+	"github.com/chartroom/chartroom/services/snapshot/internal/redisstore"
 	"github.com/chartroom/chartroom/services/snapshot/internal/rpc"
 	"github.com/chartroom/chartroom/services/snapshot/internal/store"
 	"google.golang.org/grpc/health"
@@ -92,6 +93,8 @@ func open(c Config) (store.Store, error) {
 			return nil, errors.New("store pebble: names no directory")
 		}
 		return filestore.Open(rest, o)
+	case "redis", "rediss", "redis+unix", "redis-sentinel", "rediss-sentinel":
+		return redisstore.Open(c.Store, o)
 	case "":
 		return nil, errors.New("no store named: redis://HOST:PORT or pebble:DIR")
 	}

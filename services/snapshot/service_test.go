@@ -10,15 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/internal/transport"
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/snapshot"
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -29,8 +32,13 @@ import (
 // start runs the service on a directory and returns its client.
 func start(t *testing.T) (snapshotv1.SnapshotServiceClient, healthv1.HealthClient) {
 	t.Helper()
+	return startOn(t, "pebble:"+t.TempDir())
+}
+
+func startOn(t *testing.T, store string) (snapshotv1.SnapshotServiceClient, healthv1.HealthClient) {
+	t.Helper()
 	mem := transport.NewMemory()
-	s, err := snapshot.New(snapshot.Config{Listener: mem, Store: "pebble:" + t.TempDir()})
+	s, err := snapshot.New(snapshot.Config{Listener: mem, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +321,11 @@ func TestCharts(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	_, h := start(t)
+	waitHealth(t, h, healthv1.HealthCheckResponse_SERVING)
+}
+
+func waitHealth(t *testing.T, h healthv1.HealthClient, want healthv1.HealthCheckResponse_ServingStatus) {
+	t.Helper()
 	w, err := h.Watch(t.Context(), &healthv1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -322,15 +335,49 @@ func TestHealth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.GetStatus() == healthv1.HealthCheckResponse_SERVING {
+		if r.GetStatus() == want {
 			return
 		}
 	}
 }
 
+// The service starts before its Redis, is ready once that answers, and says so
+// when it goes away.
+func TestRedis(t *testing.T) {
+	t.Parallel()
+	socket := need.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
+	c, h := startOn(t, "redis+unix://"+socket)
+	waitHealth(t, h, healthv1.HealthCheckResponse_SERVING)
+	f := acquire(t, c, 1)
+	r, err := c.Commit(t.Context(), &snapshotv1.CommitRequest{Groups: []*snapshotv1.Group{{Shard: 1, Fence: f, Number: 1}}})
+	if err != nil || r.GetResults()[0].GetStatus() != snapshotv1.GroupStatus_GROUP_STATUS_APPLIED {
+		t.Fatalf("%v, %v", r, err)
+	}
+	admin := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	defer admin.Close()
+	admin.ShutdownNoSave(t.Context())
+	waitHealth(t, h, healthv1.HealthCheckResponse_NOT_SERVING)
+	_, err = c.Commit(t.Context(), &snapshotv1.CommitRequest{Groups: []*snapshotv1.Group{{Shard: 1, Fence: f, Number: 2}}})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("commit without Redis: %v", err)
+	}
+}
+
+func TestRunRefusesAnUnsafeRedis(t *testing.T) {
+	t.Parallel()
+	socket := need.Redis(t, "--maxmemory-policy", "allkeys-lru")
+	s, err := snapshot.New(snapshot.Config{Listener: transport.NewMemory(), Store: "redis+unix://" + socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "noeviction") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "pebble:", "mysql://x", "redis"} {
+	for _, bad := range []string{"", "pebble:", "mysql://x", "redis", "redis-sentinel://a:1"} {
 		if s, err := snapshot.New(snapshot.Config{Store: bad}); err == nil {
 			t.Errorf("store %q was taken", bad)
 			s.Close()

@@ -153,11 +153,14 @@ func (t *tx) log(shard uint32, id string, in *instance, rows []store.LogRow) err
 		in.log = &state
 	}
 	first := in.log.First
+	if first == 0 {
+		first = rows[0].Sequence
+	}
 	for _, l := range rows {
 		in.log.Append(l)
 		t.set(seqKey(kLog, shard, id, l.Sequence), l.Body)
 	}
-	if cut := in.log.Cut(t.s.opts.LogRetention); first != 0 && cut > first {
+	if cut := in.log.Cut(t.s.opts.LogRetention); cut > first {
 		t.delRange(seqKey(kLog, shard, id, first), seqKey(kLog, shard, id, cut))
 	}
 	t.set(shardKey(kLogState, shard, id), in.log.MarshalState())

@@ -4,9 +4,13 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"regexp"
@@ -101,6 +105,12 @@ func TestComposeBotResumes(t *testing.T) {
 		t.Errorf("published: %v, want the gateway on loopback alone", published)
 	}
 
+	address := regexp.MustCompile(`https://localhost:\d+/login#token=(\S+)`).FindStringSubmatch(p.compose(t, t.Context(), "compose.yaml", "logs", "init"))
+	if address == nil {
+		t.Fatal("init does not print the address of the dashboard")
+	}
+	checkDashboard(t, "https://localhost:"+port, address[1])
+
 	bots := &project{env: append(p.env, "COMPOSE_PROJECT_NAME="+bot)}
 	bots.compose(t, t.Context(), "examples/bot/compose.yaml", "up", "--detach")
 	rig.Eventually(t, 30*time.Second, "the bot is seen running", func() error {
@@ -130,4 +140,33 @@ func TestComposeBotResumes(t *testing.T) {
 		return nil
 	})
 	t.Log(resumed.FindString(logs))
+}
+
+// checkDashboard logs in as a browser does and reads the page.
+func checkDashboard(t *testing.T, url, token string) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The certificate is of the project's own CA, which no browser knows either.
+	browser := &http.Client{Jar: jar, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
+	get := func(path string) (int, string) {
+		r, err := browser.Get(url + path)
+		if err != nil {
+			t.Fatalf("GET %s: %v", path, err)
+		}
+		defer r.Body.Close()
+		body, _ := io.ReadAll(r.Body)
+		return r.StatusCode, string(body)
+	}
+	if code, _ := get("/v1/instances"); code != http.StatusUnauthorized {
+		t.Errorf("without the token: status %d, want 401", code)
+	}
+	if code, page := get("/login?token=" + token); code != http.StatusOK || !strings.Contains(page, `<div id="root">`) {
+		t.Errorf("with the token: status %d, page %.200q", code, page)
+	}
+	if code, said := get("/v1/instances"); code != http.StatusOK {
+		t.Errorf("after the login: status %d, %s", code, said)
+	}
 }

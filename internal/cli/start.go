@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ import (
 
 func (a *app) initCommand() *cobra.Command {
 	var hosts []string
+	var dashboard string
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make certificates and a token for services on more than one machine",
@@ -25,10 +27,19 @@ func (a *app) initCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(a.env.Stdout, "%s holds the CA, certificates and the token.\nKeep it secret; give it to services and clients with --tls-dir %s\n", args[0], args[0])
+			if dashboard == "" {
+				return nil
+			}
+			token, err := transport.Security{Dir: args[0]}.Token()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.env.Stdout, "\nDashboard: %s/login#token=%s\n", strings.TrimSuffix(dashboard, "/"), token)
 			return nil
 		},
 	}
 	cmd.Flags().StringSliceVar(&hosts, "host", nil, "name or address under which servers are reached; may be repeated")
+	cmd.Flags().StringVar(&dashboard, "dashboard", "", "print the address that opens the dashboard at this URL, with the token in it")
 	return cmd
 }
 

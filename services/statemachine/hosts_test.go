@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package statemachine_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	"github.com/chartroom/chartroom/services/statemachine/internal/session"
+)
+
+// host is what is stored of a host; nil when there is nothing.
+func (r *rig) host(id string) *fleetv1.Host {
+	state, _ := r.store.State(session.ShardOf(id))
+	for _, h := range state.GetHosts() {
+		if h.GetHostId() == id {
+			return h
+		}
+	}
+	return nil
+}
+
+// TestAgentGoesAndReturns checks the gap, and that what happened meanwhile is
+// taken in.
+func TestAgentGoesAndReturns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	r.eventually("connected", func() bool { return r.host("h1").GetConnected() })
+	disconnect()
+	r.eventually("away, with an open gap", func() bool {
+		h := r.host("h1")
+		return !h.GetConnected() && len(h.GetGaps()) == 1 && h.GetGaps()[0].GetToTime() == nil
+	})
+	if _, err := r.send("web@h1", "system.start", "", nil); err != nil {
+		t.Fatalf("an intent while the agent is away: %v", err)
+	}
+	r.connect(a)
+	r.inState("web@h1", "running")
+	r.eventually("back, the gap closed", func() bool {
+		h := r.host("h1")
+		return h.GetConnected() && len(h.GetGaps()) == 1 && h.GetGaps()[0].GetToTime() != nil
+	})
+	a.do(func() {
+		if want := []string{"start"}; !slices.Equal(a.acts, want) {
+			t.Errorf("acts %v, want %v", a.acts, want)
+		}
+	})
+}
+
+// TestVanishedContainer checks that a container that is gone when its agent
+// returns is told to its chart as destroyed, without having been seen to go.
+func TestVanishedContainer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	disconnect()
+	a.do(func() { a.id = "" })
+	r.connect(a)
+	r.inState("web@h1", "destroyed")
+	_, log := r.store.Instance(session.ShardOf("h1"), "web@h1")
+	if last := log[len(log)-1]; last.GetEvent() != "docker.destroy" || !last.GetInferred() {
+		t.Errorf("last entry %s, inferred %v; want an inferred docker.destroy", last.GetEvent(), last.GetInferred())
+	}
+}
+
+// TestNewGeneration checks that another container under the same name goes on
+// with the instance, and that the end of the former is none of it.
+func TestNewGeneration(t *testing.T) {
+	t.Parallel()
+	r, a := running(t)
+	if _, err := r.send("web@h1", "x", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("a snapshot", func() bool { return len(r.view("web@h1").GetSnapshots()) == 1 })
+	a.do(func() { a.id = "c2" })
+	a.create()
+	a.do(func() {
+		a.id = "c1"
+		a.say("docker.destroy", nil, nil)
+		a.id = "c2"
+	})
+	r.eventually("generation 2", func() bool { return r.view("web@h1").GetTarget().GetGeneration() == 2 })
+	r.eventually("everything taken in", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.acked == uint64(len(a.facts))
+	})
+	v := r.view("web@h1")
+	if v.GetTarget().GetContainerId() != "c2" || !slices.Contains(v.GetConfiguration(), "created") || len(v.GetSnapshots()) != 1 {
+		t.Errorf("container %s in %v with %d snapshots; want c2, created, 1", v.GetTarget().GetContainerId(), v.GetState(), len(v.GetSnapshots()))
+	}
+}
+
+// TestClonedHost checks that a second journal under one host id is refused and
+// shown.
+func TestClonedHost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	r.connect(a)
+	r.eventually("connected", func() bool { return r.host("h1").GetConnected() })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream, err := agentv1.NewAgentServiceClient(r.link).Connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{HostId: "h1", DisplayName: "clone", JournalId: "other"}}}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.Recv()
+	if err != nil || m.GetRefusal().GetReason() != "HOST_ID_IN_USE" {
+		t.Errorf("answer %v, %v; want HOST_ID_IN_USE", m, err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.AlreadyExists {
+		t.Errorf("end %v, want ALREADY_EXISTS", err)
+	}
+	r.eventually("the finding is shown", func() bool {
+		return slices.ContainsFunc(r.host("h1").GetFindings(), func(f *fleetv1.Finding) bool { return f.GetCode() == "host.cloned" })
+	})
+	a.do(func() {
+		if a.welcomes != 1 {
+			t.Errorf("the first agent was welcomed %d times, want once", a.welcomes)
+		}
+	})
+}
+
+// TestStoreRolledBack checks that an owner that finds itself below what an
+// agent has seen takes a higher epoch and has everything listed anew before it
+// commands anything.
+func TestStoreRolledBack(t *testing.T) {
+	t.Parallel()
+	r, a := running(t)
+	for range 3 { // raises the epoch
+		r.stop()
+		r.start()
+	}
+	disconnect := r.connect(a)
+	r.eventually("connected", func() bool { return r.host("h1").GetConnected() })
+	before := r.store.Epoch(session.ShardOf("h1"))
+	disconnect()
+	r.stop()
+	r.store.Wipe()
+	r.start()
+	a.do(func() { a.relists = 0 })
+	r.connect(a)
+	r.eventually("the epoch is above", func() bool { return r.store.Epoch(session.ShardOf("h1")) > before })
+	r.eventually("the agent listed anew", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.relists > 0
+	})
+	r.inState("web@h1", "running")
+	a.do(func() {
+		if want := []string{"start"}; !slices.Equal(a.acts[:1], want) || slices.Contains(a.acts[1:], "start") {
+			t.Errorf("acts %v, want one start", a.acts)
+		}
+	})
+}
+
+// TestHeldTimers checks that the timers of a hosted instance wait for its
+// agent.
+func TestHeldTimers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	if err := r.push("patient", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript" initial="a">
+		<state id="a"><onentry><send event="due" delay="500ms"/></onentry><transition event="due" target="b"/></state><state id="b"/></scxml>`); err != nil {
+		t.Fatal(err)
+	}
+	a.spec.Chart = "patient"
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "a")
+	disconnect()
+	r.eventually("away", func() bool { return !r.host("h1").GetConnected() })
+	timeout := time.NewTimer(time.Second)
+	<-timeout.C
+	if !slices.Contains(r.view("web@h1").GetConfiguration(), "a") {
+		t.Fatal("the timer fired while the agent was away")
+	}
+	r.connect(a)
+	r.inState("web@h1", "b")
+}

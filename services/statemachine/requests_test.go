@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package statemachine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
+	"github.com/chartroom/chartroom/services/statemachine/internal/session"
+)
+
+func (r *rig) push(name, document string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := r.api.PushChart(ctx, &statemachinev1.PushChartRequest{Request: &fleetv1.PushChartRequest{Name: name, Document: document}})
+	return err
+}
+
+func (r *rig) create(q *fleetv1.CreateInstanceRequest) (*fleetv1.Instance, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := r.api.CreateInstance(ctx, &statemachinev1.CreateInstanceRequest{Request: q})
+	return out.GetResponse().GetInstance(), err
+}
+
+// running gives a rig with web@h1 running.
+func running(t *testing.T) (*rig, *agent) {
+	t.Helper()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	if _, err := r.send("web@h1", "system.start", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.inState("web@h1", "running")
+	return r, a
+}
+
+// TestRefusals checks the code and the reason of everything that is refused.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	r, a := running(t)
+	a.mu.Lock()
+	a.mute = true
+	a.mu.Unlock()
+	if err := r.push("door", door); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "d1", Chart: "door"}); err != nil {
+		t.Fatal(err)
+	}
+	large := structpb.NewStringValue(strings.Repeat("x", session.MaxEventBytes))
+	for _, c := range []struct {
+		name     string
+		instance string
+		event    string
+		data     *structpb.Value
+		code     codes.Code
+		reason   fleetv1.Reason
+		allowed  string
+	}{
+		{"no such instance", "nobody@h1", "x", nil, codes.NotFound, fleetv1.Reason_REASON_INSTANCE_UNKNOWN, ""},
+		{"intent the state does not take", "web@h1", "system.start", nil, codes.FailedPrecondition, fleetv1.Reason_REASON_STATE_REFUSES, "system.stop"},
+		{"intent that no chart knows", "web@h1", "system.dance", nil, codes.FailedPrecondition, fleetv1.Reason_REASON_STATE_REFUSES, "system.kill"},
+		{"name of chartroom's own", "web@h1", "docker.die", nil, codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, ""},
+		{"no name", "web@h1", "", nil, codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, ""},
+		{"empty token", "web@h1", "a..b", nil, codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, ""},
+		{"too large", "web@h1", "x", large, codes.ResourceExhausted, fleetv1.Reason_REASON_TOO_LARGE, ""},
+		{"no such snapshot", "web@h1", "system.restore", structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"snapshot": structpb.NewNumberValue(7)}}), codes.NotFound, fleetv1.Reason_REASON_SNAPSHOT_UNKNOWN, ""},
+		{"admission fails", "d1", "knock", nil, codes.FailedPrecondition, fleetv1.Reason_REASON_NOT_ADMITTED, "system.remove"},
+	} {
+		_, err := r.send(c.instance, c.event, "", c.data)
+		if got := status.Code(err); got != c.code {
+			t.Errorf("%s: code %v, want %v (%v)", c.name, got, c.code, err)
+			continue
+		}
+		refusal := reason(t, err)
+		if refusal.GetReason() != c.reason {
+			t.Errorf("%s: reason %v, want %v", c.name, refusal.GetReason(), c.reason)
+		}
+		if c.allowed != "" && !slices.Contains(refusal.GetAllowedIntents(), c.allowed) {
+			t.Errorf("%s: allowed %v, want %s among them", c.name, refusal.GetAllowedIntents(), c.allowed)
+		}
+	}
+}
+
+// TestQueueFull fills a queue whose head is not answered.
+func TestQueueFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	a.mute = true
+	a.spec.OptionsJson = []byte(strings.Replace(string(a.spec.GetOptionsJson()), `"queue":1000`, `"queue":5`, 1))
+	r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	if _, err := r.send("web@h1", "system.start", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.inState("web@h1", "running")
+	for n := range 5 {
+		if out, err := r.send("web@h1", "x", "", nil); err != nil || n > 0 && (out.GetOutcome() != fleetv1.Outcome_OUTCOME_QUEUED || out.GetPosition() != uint32(n)) {
+			t.Fatalf("event %d: %v, %v", n+1, out, err)
+		}
+	}
+	_, err := r.send("web@h1", "x", "", nil)
+	if status.Code(err) != codes.ResourceExhausted || reason(t, err).GetReason() != fleetv1.Reason_REASON_QUEUE_FULL || reason(t, err).GetRetryAfter() == nil {
+		t.Errorf("sixth event: %v, want QUEUE_FULL with a retry-after", err)
+	}
+}
+
+// TestRequestIDs checks that a repeated request_id is answered with the first
+// answer, by the same process and by the next, and acts once.
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	r, a := running(t)
+	first, err := r.send("web@h1", "x", "r1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string) {
+		t.Helper()
+		again, err := r.send("web@h1", "x", "r1", nil)
+		if err != nil || again.GetSequence() != first.GetSequence() || again.GetRequestId() != "r1" {
+			t.Errorf("%s: %v, %v, want sequence %d", when, again, err, first.GetSequence())
+		}
+		if _, err := r.send("web@h1", "y", "r1", nil); status.Code(err) != codes.AlreadyExists || reason(t, err).GetReason() != fleetv1.Reason_REASON_REQUEST_ID_REUSED {
+			t.Errorf("%s: another request with the same id: %v", when, err)
+		}
+	}
+	check("the same process")
+	r.stop()
+	r.start()
+	check("the next process")
+	r.connect(a)
+	r.eventually("event 1 answered", func() bool { return r.view("web@h1").GetQueue().GetDeliveredSequence() == 1 })
+	if got := r.view("web@h1").GetQueue().GetAcceptedSequence(); got != 1 {
+		t.Errorf("%d events accepted, want 1", got)
+	}
+}
+
+// TestUnmanagedIsNeverTouched checks that a container without the label is
+// shown, and that nothing is commanded.
+func TestUnmanagedIsNeverTouched(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	a.spec.Managed = false
+	r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	a.do(func() { a.start("", nil) })
+	r.inState("web@h1", "started")
+	for _, event := range []string{"system.stop", "x"} {
+		_, err := r.send("web@h1", event, "", nil)
+		if status.Code(err) != codes.FailedPrecondition || reason(t, err).GetReason() != fleetv1.Reason_REASON_UNMANAGED {
+			t.Errorf("%s: %v, want UNMANAGED", event, err)
+		}
+	}
+	if got := r.view("web@h1").GetAllowedIntents(); len(got) > 0 {
+		t.Errorf("allowed intents %v, want none", got)
+	}
+	a.die()
+	r.inState("web@h1", "stopped")
+	a.do(func() {
+		if len(a.acts) > 0 {
+			t.Errorf("acts %v, want none", a.acts)
+		}
+	})
+}
+
+// TestCreateContainer makes a container and starts it, then stops, removes and
+// forgets it.
+func TestCreateContainer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	r.connect(a)
+	r.eventually("the host is known", func() bool {
+		state, _ := r.store.State(session.ShardOf("h1"))
+		return len(state.GetHosts()) == 1
+	})
+	q := &fleetv1.CreateInstanceRequest{Name: "web", Container: &fleetv1.ContainerSpec{Image: "counter"}, Start: true, RequestId: "c1"}
+	i, err := r.create(q)
+	if err != nil || i.GetInstanceId() != "web@h1" || i.GetState() != "absent" {
+		t.Fatalf("create: %v, %v", i, err)
+	}
+	r.inState("web@h1", "running")
+	if again, err := r.create(q); err != nil || again.GetInstanceId() != "web@h1" {
+		t.Errorf("the same request again: %v, %v", again, err)
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "web", Container: &fleetv1.ContainerSpec{Image: "counter"}}); status.Code(err) != codes.AlreadyExists {
+		t.Errorf("another of that name: %v, want ALREADY_EXISTS", err)
+	}
+	for _, step := range []struct{ intent, state string }{{"system.stop", "stopped"}, {"system.remove", "destroyed"}} {
+		if _, err := r.send("web@h1", step.intent, "", nil); err != nil {
+			t.Fatalf("%s: %v", step.intent, err)
+		}
+		r.inState("web@h1", step.state)
+	}
+	a.do(func() {
+		if want := []string{"create", "start", "take_snapshot", "stop", "remove"}; !slices.Equal(a.acts, want) {
+			t.Errorf("acts %v, want %v", a.acts, want)
+		}
+	})
+	r.eventually("it may be forgotten", func() bool { return slices.Contains(r.view("web@h1").GetAllowedIntents(), "system.remove") })
+	if _, err := r.send("web@h1", "system.remove", "", nil); err != nil {
+		t.Fatalf("forget: %v", err)
+	}
+	if v := r.view("web@h1"); v != nil {
+		t.Errorf("still stored: %v", v.GetState())
+	}
+}
+
+// TestBadCharts checks that nothing of a bad document is stored.
+func TestBadCharts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for name, document := range map[string]string{
+		"text":    "hello",
+		"target":  `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"><transition event="x" target="nowhere"/></state></scxml>`,
+		"doctype": `<!DOCTYPE scxml [<!ENTITY a "b">]><scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"/></scxml>`,
+		"deep":    `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">` + strings.Repeat(`<state>`, 1000) + strings.Repeat(`</state>`, 1000) + `</scxml>`,
+		"large":   `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><!--` + strings.Repeat("x", 10<<20) + `--><state id="a"/></scxml>`,
+	} {
+		err := r.push("bad-"+name, document)
+		if status.Code(err) != codes.InvalidArgument || reason(t, err).GetReason() != fleetv1.Reason_REASON_CHART_INVALID {
+			t.Errorf("%s: %v, want CHART_INVALID", name, err)
+			continue
+		}
+		if name != "large" && reason(t, err).GetLine() == 0 {
+			t.Errorf("%s: no position in %v", name, err)
+		}
+		if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "i", Chart: "bad-" + name}); status.Code(err) != codes.NotFound {
+			t.Errorf("%s was stored: %v", name, err)
+		}
+	}
+}
+
+// door is a free chart: events wait while it is closed, and are refused while
+// it is locked.
+const door = `<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:chartroom:chart" version="1.0" datamodel="ecmascript" initial="locked">
+  <datamodel><data id="seen" expr="[]"/><data id="peer" expr="''"/></datamodel>
+  <state id="locked" cr:admit="fail"><transition event="system.start" target="closed"/></state>
+  <state id="closed" cr:admit="queue"><transition event="system.unpause" target="open"/></state>
+  <state id="open">
+    <transition event="system.pause" target="closed"/>
+    <transition event="knock"><assign location="seen" expr="seen.concat([_event.data.n])"/></transition>
+    <transition event="call"><send targetexpr="'#' + peer" event="knock"><param name="n" expr="_event.data.n"/></send></transition>
+    <transition event="error.communication"><assign location="seen" expr="seen.concat(['error'])"/></transition>
+    <transition event="later"><send event="ring" delay="3s"/></transition>
+    <transition event="ring"><assign location="seen" expr="seen.concat(['ring'])"/></transition>
+    <transition event="leave" target="gone"/>
+  </state>
+  <final id="gone"/>
+</scxml>`
+
+func number(name string, n float64) *structpb.Value {
+	return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{name: structpb.NewNumberValue(n)}})
+}
+
+// open makes an open door.
+func (r *rig) open(id, peer string) {
+	r.t.Helper()
+	data := &structpb.Struct{Fields: map[string]*structpb.Value{"peer": structpb.NewStringValue(peer)}}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: id, Chart: "door", Data: data}); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, intent := range []string{"system.start", "system.unpause"} {
+		if _, err := r.send(id, intent, "", nil); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// TestFreeInstances checks admission, the queue, sends between instances and
+// the end of free instances.
+func TestFreeInstances(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := r.push("door", door); err != nil {
+		t.Fatal(err)
+	}
+	r.open("d1", "d2")
+	r.open("d2", "nobody")
+	if _, err := r.send("d1", "system.pause", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if out, err := r.send("d1", "knock", "", number("n", float64(n))); err != nil || out.GetOutcome() != fleetv1.Outcome_OUTCOME_QUEUED || out.GetPosition() != uint32(n) {
+			t.Fatalf("knock %d: %v, %v", n, out, err)
+		}
+	}
+	if _, err := r.send("d1", "system.unpause", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.view("d1").GetDataJson(); !strings.Contains(got, `"seen":[0,1,2]`) {
+		t.Errorf("data %s, want what waited, in order", got)
+	}
+	for n := range 5 {
+		if _, err := r.send("d1", "call", "", number("n", float64(10+n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.eventually("d2 heard every call once, in order", func() bool {
+		return strings.Contains(r.view("d2").GetDataJson(), `"seen":[10,11,12,13,14]`)
+	})
+	if _, err := r.send("d2", "call", "", number("n", 1)); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("a send to nobody is error.communication", func() bool { return strings.Contains(r.view("d2").GetDataJson(), `"error"`) })
+	for _, id := range []string{"d1", "d2"} {
+		r.eventually("the outbox of "+id+" is empty", func() bool {
+			i, _ := r.store.Instance(session.ShardOf(id), id)
+			return len(i.GetOutbox()) == 0
+		})
+	}
+	if _, err := r.send("d2", "leave", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if v := r.view("d2"); !v.GetFinished() || v.GetState() != "gone" {
+		t.Errorf("finished %v in %q, want true in gone", v.GetFinished(), v.GetState())
+	}
+	if _, err := r.send("d2", "knock", "", nil); status.Code(err) != codes.FailedPrecondition || reason(t, err).GetReason() != fleetv1.Reason_REASON_FINISHED {
+		t.Errorf("event after the end: %v, want FINISHED", err)
+	}
+	if _, err := r.send("d2", "system.remove", "", nil); err != nil || r.view("d2") != nil {
+		t.Errorf("remove: %v; stored %v", err, r.view("d2"))
+	}
+}
+
+// TestTimerSurvivesRestart checks that a delayed send fires once, on time,
+// though the process was replaced while it waited.
+func TestTimerSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := r.push("door", door); err != nil {
+		t.Fatal(err)
+	}
+	r.open("d1", "")
+	asked := time.Now()
+	if _, err := r.send("d1", "later", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r.start()
+	rings := func() int { return strings.Count(r.view("d1").GetDataJson(), "ring") }
+	r.eventually("it rings", func() bool { return rings() > 0 })
+	if took := time.Since(asked); took < 3*time.Second || took > 3500*time.Millisecond {
+		t.Errorf("rang after %v, want 3 s", took)
+	}
+	if _, err := r.send("d1", "knock", "", number("n", 1)); err != nil || rings() != 1 {
+		t.Errorf("%d rings, want 1 (%v)", rings(), err)
+	}
+	_, log := r.store.Instance(session.ShardOf("d1"), "d1")
+	if i := slices.IndexFunc(log, func(e *fleetv1.LogEntry) bool { return e.GetOrigin() == "timer" }); i < 0 || log[i].GetEvent() != "ring" {
+		t.Errorf("no log entry of the timer in %v", fmt.Sprint(len(log)))
+	}
+}

@@ -71,14 +71,18 @@ func TestW3C(t *testing.T) {
 	readManifest(t, dir, &rows)
 	passed, total := map[string]int{}, map[string]int{}
 	for _, r := range rows {
-		if o := os.Getenv("ONLY"); o != "" && o != r.ID {
-			continue
-		}
 		if r.Suite != "final" || r.Manual {
 			continue
 		}
 		total[r.Conformance]++
-		if err := runW3C(filepath.Join(dir, r.File)); err != nil {
+		// Straight, and saved and restored after every step.
+		err := runW3C(filepath.Join(dir, r.File), false)
+		if err == nil {
+			if err = runW3C(filepath.Join(dir, r.File), true); err != nil {
+				err = fmt.Errorf("restored after every step: %w", err)
+			}
+		}
+		if err != nil {
 			t.Logf("%s (%s): %v: %s", r.ID, r.Conformance, err, r.Assertion)
 			continue
 		}
@@ -92,7 +96,7 @@ func TestW3C(t *testing.T) {
 	}
 }
 
-func runW3C(file string) error {
+func runW3C(file string, restore bool) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -107,21 +111,13 @@ func runW3C(file string) error {
 	if err != nil {
 		return err
 	}
-	var steps []scxml.Macrostep
-	env := scxmlenv.New(scxmlenv.Config{Load: load, Options: options, Observe: func(_ *scxmlenv.Session, step scxml.Macrostep) {
-		steps = append(steps, step)
-	}})
+	env := scxmlenv.New(scxmlenv.Config{Load: load, Options: options, Restore: restore})
 	s, err := env.Start(c, scxml.Input{})
 	if err != nil {
 		return err
 	}
 	if err := env.Run(s, time.Minute); err != nil {
 		return err
-	}
-	if os.Getenv("TRACE") != "" {
-		for _, m := range steps {
-			fmt.Printf("%s %+v\n", file, m)
-		}
 	}
 	switch done := s.Finished(); {
 	case done == nil:
@@ -152,6 +148,12 @@ type scionScript struct {
 
 const scionMinimum = 87
 
+// scionExcluded are tests that demand something else than the specification.
+var scionExcluded = map[string]string{
+	"more-parallel/test10": "wants an external transition from a region to itself not to leave the <parallel>; by SCXML 3.13 " +
+		"it does, because the least common compound ancestor is a <state> or <scxml>, never a <parallel>",
+}
+
 // TestSCION runs the scripted tests of SCION.
 func TestSCION(t *testing.T) {
 	t.Parallel()
@@ -160,6 +162,10 @@ func TestSCION(t *testing.T) {
 	readManifest(t, dir, &rows)
 	passed := 0
 	for _, r := range rows {
+		if reason := scionExcluded[r.ID]; reason != "" {
+			t.Logf("%s is excluded: %s", r.ID, reason)
+			continue
+		}
 		if err := runSCION(filepath.Join(dir, r.File), filepath.Join(dir, r.Script)); err != nil {
 			t.Logf("%s: %v", r.ID, err)
 			continue

@@ -34,6 +34,9 @@ type Config struct {
 	// not know. false means that it does not know them either: the session
 	// then gets error.communication.
 	Perform func(s *Session, e scxml.Effect) bool
+	// Restore saves and restores every session after every step, as a runtime
+	// does that crashes all the time. Nothing must change by it.
+	Restore bool
 	// MaxSteps bounds the steps of one call of Advance or Settle; zero means
 	// 100,000.
 	MaxSteps int
@@ -48,6 +51,8 @@ type Env struct {
 	order    []*Session
 	inbox    []message
 	count    int
+	// err is the first failure of Config.Restore.
+	err error
 }
 
 // Session is a session in an [Env].
@@ -172,6 +177,9 @@ func (e *Env) Run(s *Session, d time.Duration) error {
 
 func (e *Env) until(end time.Time) error {
 	for n := 0; ; n++ {
+		if e.err != nil {
+			return e.err
+		}
 		if n > e.config.MaxSteps {
 			return fmt.Errorf("more than %d steps without an end", e.config.MaxSteps)
 		}
@@ -213,6 +221,11 @@ func (e *Env) perform(s *Session, step scxml.Macrostep) {
 	if e.config.Observe != nil {
 		e.config.Observe(s, step)
 	}
+	if e.config.Restore {
+		if err := s.restore(); err != nil {
+			e.err = err
+		}
+	}
 	for _, effect := range step.Effects {
 		switch x := effect.(type) {
 		case scxml.Send:
@@ -238,6 +251,16 @@ func (e *Env) perform(s *Session, step scxml.Macrostep) {
 			}
 		}
 	}
+}
+
+// restore replaces the session by what its snapshot says.
+func (s *Session) restore() error {
+	snapshot, err := s.AppendSnapshot(nil)
+	if err != nil {
+		return err
+	}
+	s.Interpreter, err = scxml.Restore(s.Chart(), snapshot)
+	return err
 }
 
 func (e *Env) fail(s *Session, name, sendID, invokeID, text string) {

@@ -13,7 +13,7 @@ import (
 // anyEvent draws an event of the engine, an answer of the agent, an intent, or
 // the passing of time, in an order that no engine would keep.
 func anyEvent(t *rapid.T, d *driver, container string) string {
-	run := fmt.Sprintf("2026-01-01T00:00:%02dZ", rapid.IntRange(1, 9).Draw(t, "run"))
+	run := fmt.Sprintf("2026-01-01T00:%02d:00Z", rapid.IntRange(1, 9).Draw(t, "run"))
 	data := map[string]any{"containerId": container, "startedAt": run, "inferred": rapid.Bool().Draw(t, "inferred")}
 	if rapid.IntRange(0, 2).Draw(t, "ours") == 0 {
 		data["commandId"] = "bot/1"
@@ -101,7 +101,7 @@ func TestInspectIsTheTruth(t *testing.T) {
 		}
 		data := map[string]any{
 			"containerId": container, "inferred": true,
-			"startedAt": fmt.Sprintf("2026-01-01T00:00:%02dZ", rapid.IntRange(1, 9).Draw(t, "run")),
+			"startedAt": fmt.Sprintf("2026-01-01T00:%02d:00Z", rapid.IntRange(1, 9).Draw(t, "run")),
 		}
 		status := inspect(t, data)
 		d.deliver("docker.inspect", data)
@@ -191,7 +191,7 @@ func TestRestartsAreBounded(t *testing.T) {
 		})
 		d.deliver("docker.create", nil)
 		for n := range most + 1 {
-			run := fmt.Sprintf("2026-01-01T00:00:%02dZ", n)
+			run := fmt.Sprintf("2026-01-01T00:%02d:00Z", n)
 			d.deliver("docker.start", map[string]any{"startedAt": run, "commandId": "bot/1"})
 			died := d.now
 			d.deliver("docker.die", map[string]any{"startedAt": run, "exitCode": 1})

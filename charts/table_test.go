@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	firstRun  = "2026-01-01T00:00:01Z"
-	secondRun = "2026-01-01T00:00:02Z"
+	firstRun  = "2026-01-01T00:01:00Z"
+	secondRun = "2026-01-01T00:02:00Z"
 )
 
 type observation struct {
@@ -74,7 +74,7 @@ var places = []struct {
 	{"restoring", func(d *driver) {
 		ready(d)
 		d.deliver("app.snapshot", map[string]any{"number": 1, "sequence": 1})
-		d.deliver("docker.start", map[string]any{"startedAt": "2026-01-01T00:00:01.5Z"})
+		d.deliver("docker.start", map[string]any{"startedAt": "2026-01-01T00:01:30Z"})
 	}},
 	{"running", ready},
 	{"paused", func(d *driver) { ready(d); d.deliver("docker.pause", nil) }},

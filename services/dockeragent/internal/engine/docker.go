@@ -17,13 +17,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/errdefs"
-	"github.com/docker/docker/pkg/stdcopy"
+		"github.com/docker/docker/pkg/stdcopy"
 )
 
 // RunDir is where containers that speak over a socket mount the volume for it,
@@ -388,22 +388,22 @@ func refusal(op, id string, err error) error {
 	switch {
 	case errdefs.IsNotModified(err):
 		return nil
-	case client.IsErrConnectionFailed(err), errdefs.IsContext(err):
+	case client.IsErrConnectionFailed(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 	case errdefs.IsNotFound(err):
 		status = http.StatusNotFound
 	case errdefs.IsConflict(err):
 		status = http.StatusConflict
-	case errdefs.IsInvalidParameter(err):
+	case errdefs.IsInvalidArgument(err):
 		status = http.StatusBadRequest
 	case errdefs.IsUnauthorized(err):
 		status = http.StatusUnauthorized
-	case errdefs.IsForbidden(err):
+	case errdefs.IsPermissionDenied(err):
 		status = http.StatusForbidden
 	case errdefs.IsNotImplemented(err):
 		status = http.StatusNotImplemented
 	case errdefs.IsUnavailable(err):
 		status = http.StatusServiceUnavailable
-	case errdefs.IsSystem(err):
+	case errdefs.IsInternal(err):
 		status = http.StatusInternalServerError
 	}
 	if status == 0 {

@@ -82,7 +82,7 @@ const (
 	nameHeight  = 16.0
 	nameWidth   = 7.0 // a character of a name
 	lineHeight  = 12.0
-	lineWidth   = 5.1 // a character of a label
+	lineWidth   = 5.5 // a character of a label
 	padding     = 10.0
 	markerSize  = 10.0
 	historySize = 24.0

@@ -3,6 +3,8 @@
 package layout
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -12,19 +14,32 @@ import (
 // chartNamespace is the namespace of cr:admit.
 const chartNamespace = "urn:chartroom:chart"
 
-// labelLimit is the most characters of a label; what is longer is cut.
-const labelLimit = 44
+// Bounds of what is written, so that a chart of a hundred conditions stays a
+// drawing. The events themselves are all in the edges.
+const (
+	condLimit   = 30 // characters of a condition
+	labelLimit  = 34 // characters of a label at a line
+	stackLimit  = 5  // labels at one line
+	noteLimit   = 4  // lines of a note in a box
+	noteColumns = 34 // characters of such a line, unless the box is wider
+)
+
+// Signs that begin the notes in a box.
+const (
+	arriveSign = "» "    // what brings the chart here from anywhere in the parent
+	reactSign  = "on "   // what is answered without leaving
+	leaveSign  = "« on " // what starts a parent again
+)
 
 // box is a node of the graph before it has a place.
 type box struct {
 	node     Node
 	parent   *box // nil at the top
 	children []*box
-	width    float64  // least width
-	height   float64  // height, for a box without children
-	head     float64  // height of name and lines at the top
-	inside   []string // labels of transitions without target
-	edges    []Edge   // of inside, in order
+	width    float64 // least width
+	height   float64 // height, for a box without children
+	head     float64 // height of name and notes at the top
+	notes    []Edge  // transitions written in the box, a line each
 }
 
 // line is an arrow of the graph with the transitions that share it.
@@ -35,6 +50,11 @@ type line struct {
 }
 
 // graph is a document as boxes and lines.
+//
+// A transition between a state and one that it contains is no line, which
+// would cross everything between, but a note in the box: a transition of an
+// outer state to an inner one stands where it leads to ("» event"), one to an
+// outer state, or without target, where it comes from.
 type graph struct {
 	top   []*box
 	boxes map[string]*box
@@ -46,13 +66,16 @@ type graph struct {
 func newGraph(d *scxml.Document) *graph {
 	g := &graph{boxes: map[string]*box{}}
 	g.addChildren(d.Root, nil)
-	joined := map[[2]*box]*line{}
+	b := &builder{g: g, lines: map[[2]*box]*line{}, notes: map[*box][]note{}}
 	for _, s := range d.States {
-		g.addTransitions(s, joined)
+		b.addTransitions(s)
 	}
-	g.addTransitions(d.Root, joined)
-	for _, b := range g.order {
-		b.measure()
+	b.addInitial(d.Root, nil)
+	for _, l := range g.lines {
+		l.finish()
+	}
+	for _, box := range g.order {
+		box.measure(b.notes[box])
 	}
 	return g
 }
@@ -72,7 +95,7 @@ func (g *graph) add(n Node, parent *box) *box {
 }
 
 func (g *graph) addChildren(s *scxml.State, parent *box) {
-	if s.Kind != scxml.KindParallel && s.Initial != nil && len(s.Children) > 0 && !s.Kind.IsHistory() {
+	if s.Kind != scxml.KindParallel && s.Initial != nil && len(s.Children) > 0 {
 		g.add(Node{ID: s.ID + ":initial", Kind: Initial}, parent)
 	}
 	for _, c := range s.Children {
@@ -88,61 +111,136 @@ func (g *graph) addChildren(s *scxml.State, parent *box) {
 			n.Kind, n.Deep = History, true
 		}
 		n.Admit, _ = c.Attribute(chartNamespace, "admit")
-		b := g.add(n, parent)
-		g.addChildren(c, b)
+		at := g.add(n, parent)
+		g.addChildren(c, at)
 	}
 }
 
-// addTransitions adds what leaves a state, its initial arrow included.
-func (g *graph) addTransitions(s *scxml.State, joined map[[2]*box]*line) {
-	from := g.boxes[s.ID]
-	if s.Kind == scxml.KindRoot {
-		from = nil
-	}
-	if s.Initial != nil {
-		start := g.boxes[s.ID+":initial"]
-		if s.Kind.IsHistory() {
-			start = from
-		}
-		for _, t := range s.Initial.Targets {
-			if to := g.boxes[t.ID]; to != nil && start != nil {
-				g.join(joined, start, to, Edge{Source: start.node.ID, Target: t.ID})
-			}
-		}
-	}
-	if from == nil {
+// builder sorts the transitions of a document into lines and notes.
+type builder struct {
+	g     *graph
+	lines map[[2]*box]*line
+	notes map[*box][]note
+}
+
+// note is what a box says of transitions of one kind from one source.
+type note struct {
+	sign           string
+	source, target string
+	events         []string // each once, in order
+}
+
+func (b *builder) addInitial(s *scxml.State, from *box) {
+	if s.Initial == nil {
 		return
 	}
+	if !s.Kind.IsHistory() {
+		from = b.g.boxes[s.ID+":initial"]
+	}
+	for _, t := range s.Initial.Targets {
+		if to := b.g.boxes[t.ID]; to != nil && from != nil {
+			b.join(from, to, Edge{Source: from.node.ID, Target: t.ID})
+		}
+	}
+}
+
+func (b *builder) addTransitions(s *scxml.State) {
+	from := b.g.boxes[s.ID]
+	b.addInitial(s, from)
 	for _, t := range s.Transitions {
-		e := Edge{Source: s.ID, Event: t.Event, Label: label(t)}
 		if len(t.Targets) == 0 {
-			from.inside = append(from.inside, e.Label)
-			from.edges = append(from.edges, e)
-			continue
+			b.write(from, note{sign: reactSign, source: s.ID}, t)
 		}
 		for _, target := range t.Targets {
-			if to := g.boxes[target.ID]; to != nil {
-				e.Target = target.ID
-				g.join(joined, from, to, e)
+			to := b.g.boxes[target.ID]
+			switch {
+			case to != from && contains(from, to):
+				b.write(to, note{sign: arriveSign, source: s.ID, target: target.ID}, t)
+			case to != from && contains(to, from):
+				b.write(from, note{sign: leaveSign, source: s.ID, target: target.ID}, t)
+			default:
+				b.join(from, to, Edge{Source: s.ID, Target: target.ID, Event: t.Event, Label: label(t)})
 			}
 		}
 	}
 }
 
-func (g *graph) join(joined map[[2]*box]*line, from, to *box, e Edge) {
-	k := [2]*box{from, to}
-	l := joined[k]
-	if l == nil {
-		l = &line{source: from, target: to}
-		joined[k] = l
-		g.lines = append(g.lines, l)
+// write adds the events of t to a note of the same kind.
+func (b *builder) write(at *box, n note, t *scxml.Transition) {
+	events := strings.Fields(t.Event)
+	if len(events) == 0 {
+		events = []string{"[" + short(t.Cond, condLimit) + "]"}
 	}
-	l.edges = append(l.edges, e)
-	l.width = max(l.width, textWidth(e.Label, lineWidth))
+	i := slices.IndexFunc(b.notes[at], func(o note) bool {
+		return o.sign == n.sign && o.source == n.source && o.target == n.target
+	})
+	if i < 0 {
+		i = len(b.notes[at])
+		b.notes[at] = append(b.notes[at], n)
+	}
+	o := &b.notes[at][i]
+	for _, e := range events {
+		if !slices.Contains(o.events, e) {
+			o.events = append(o.events, e)
+		}
+	}
 }
 
-// measure gives a box its least size.
-func (b *box) measure() {
+func (b *builder) join(from, to *box, e Edge) {
+	k := [2]*box{from, to}
+	l := b.lines[k]
+	if l == nil {
+		l = &line{source: from, target: to}
+		b.lines[k] = l
+		b.g.lines = append(b.g.lines, l)
+	}
+	for i := range l.edges {
+		if l.edges[i].Label == e.Label {
+			l.edges[i].Event = union(l.edges[i].Event, e.Event)
+			return
+		}
+	}
+	l.edges = append(l.edges, e)
+}
+
+// union joins two lists of event descriptors.
+func union(a, b string) string {
+	events := strings.Fields(a)
+	for _, e := range strings.Fields(b) {
+		if !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	return strings.Join(events, " ")
+}
+
+// contains says whether inner is outer or stands in it.
+func contains(outer, inner *box) bool {
+	for b := inner; b != nil; b = b.parent {
+		if b == outer {
+			return true
+		}
+	}
+	return false
+}
+
+// finish bounds the labels of a line and measures them.
+func (l *line) finish() {
+	if n := len(l.edges); n > stackLimit {
+		last := &l.edges[stackLimit-1]
+		for _, e := range l.edges[stackLimit:] {
+			last.Event = union(last.Event, e.Event)
+		}
+		last.Label = "… " + strconv.Itoa(n-stackLimit+1) + " more"
+		l.edges = l.edges[:stackLimit]
+	}
+	for _, e := range l.edges {
+		l.width = max(l.width, textWidth(e.Label, lineWidth))
+	}
+}
+
+// measure writes the notes of a box and gives it its least size.
+func (b *box) measure(notes []note) {
 	switch b.node.Kind {
 	case Initial:
 		b.width, b.height = markerSize, markerSize
@@ -153,54 +251,119 @@ func (b *box) measure() {
 	}
 	b.width = textWidth(b.node.ID, nameWidth)
 	if b.node.Admit != "" {
-		b.width += 2.5 * nameWidth
+		b.width += 10 + textWidth(b.node.Admit, lineWidth)
 	}
-	for _, s := range b.inside {
-		b.width = max(b.width, textWidth(s, lineWidth))
+	columns := max(noteColumns, int(b.width/lineWidth))
+	for _, n := range notes {
+		b.notes = append(b.notes, n.lines(columns)...)
+	}
+	for _, e := range b.notes {
+		b.width = max(b.width, textWidth(e.Label, lineWidth))
 	}
 	b.width += 2 * padding
-	b.head = nameHeight + 8 + float64(len(b.inside))*lineHeight
+	b.head = nameHeight + 8 + float64(len(b.notes))*lineHeight
 	b.height = b.head
-	if len(b.inside) > 0 {
+	if len(b.notes) > 0 {
 		b.height += 4
 	}
 }
 
-// label is what is drawn of a transition.
+// lines breaks a note into lines, an edge each; what is too much is counted.
+func (n note) lines(columns int) []Edge {
+	var out []Edge
+	add := func(text string, events []string) {
+		out = append(out, Edge{Source: n.source, Target: n.target, Event: strings.Join(events, " "), Label: text})
+	}
+	text, first := n.sign, 0
+	for i, e := range n.events {
+		piece := e
+		if i < len(n.events)-1 {
+			piece += ", "
+		}
+		if i > first && utf8.RuneCountInString(text+e) > columns {
+			if len(out) == noteLimit-1 {
+				add(text+"+ "+strconv.Itoa(len(n.events)-i), n.events[first:])
+				return out
+			}
+			add(strings.TrimRight(text, " "), n.events[first:i])
+			text, first = strings.Repeat(" ", 3), i
+		}
+		text += piece
+	}
+	add(text, n.events[first:])
+	return out
+}
+
+// label is what is drawn of a transition at its line: its first events, how
+// many more there are, and its condition as far as there is room.
 func label(t *scxml.Transition) string {
-	s := strings.Join(strings.Fields(t.Event), " ")
-	if c := strings.Join(strings.Fields(t.Cond), " "); c != "" {
-		if s != "" {
+	events := strings.Fields(t.Event)
+	s := ""
+	for i, e := range events {
+		if i > 0 && utf8.RuneCountInString(s+e) > labelLimit-6 {
+			s += " +" + strconv.Itoa(len(events)-i)
+			break
+		}
+		if i > 0 {
 			s += " "
 		}
-		s += "[" + c + "]"
+		s += e
 	}
-	if utf8.RuneCountInString(s) > labelLimit {
-		s = string([]rune(s)[:labelLimit-1]) + "…"
+	if t.Cond != "" {
+		if room := labelLimit - utf8.RuneCountInString(s) - 3; room >= 8 || s == "" {
+			s = strings.TrimSpace(s + " [" + short(t.Cond, min(room, condLimit)) + "]")
+		} else {
+			s += " […]"
+		}
 	}
 	return s
 }
 
-// drawing gathers the placed graph. place gives a box's absolute place; route
-// a line's corners and the top left corner of its labels.
-func (g *graph) drawing(place func(*box) (x, y, w, h float64), route func(*line) ([]Point, Point)) *Drawing {
+// short is s on one line, cut to n characters.
+func short(s string, n int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) > n {
+		return string([]rune(s)[:n-1]) + "…"
+	}
+	return s
+}
+
+// rect is a place.
+type rect struct{ x, y, w, h float64 }
+
+// route is the way of a line and the top left corner of its labels.
+type route struct {
+	points []Point
+	label  Point
+}
+
+func (r route) moved(dx, dy float64) route {
+	points := make([]Point, len(r.points))
+	for i, p := range r.points {
+		points[i] = Point{p.X + dx, p.Y + dy}
+	}
+	return route{points, Point{r.label.X + dx, r.label.Y + dy}}
+}
+
+// drawing gathers the placed graph.
+func (g *graph) drawing(places map[*box]rect, routes map[*line]route) *Drawing {
 	d := &Drawing{}
 	for _, b := range g.order {
-		n := b.node
-		n.X, n.Y, n.Width, n.Height = place(b)
+		n, r := b.node, places[b]
+		n.X, n.Y, n.Width, n.Height = r.x, r.y, r.w, r.h
 		d.Nodes = append(d.Nodes, n)
-		for i, e := range b.edges {
-			e.LabelX, e.LabelY = n.X+padding, n.Y+nameHeight+6+float64(i)*lineHeight
+		for i, e := range b.notes {
+			e.LabelX, e.LabelY = n.X+padding, n.Y+nameHeight+5+float64(i)*lineHeight
 			d.Edges = append(d.Edges, e)
 		}
 	}
 	for _, l := range g.lines {
-		points, at := route(l)
+		r := routes[l]
 		for i, e := range l.edges {
 			if i == 0 {
-				e.Points = points
+				e.Points = r.points
 			}
-			e.LabelX, e.LabelY = at.X, at.Y+float64(i)*lineHeight
+			e.LabelX, e.LabelY = r.label.X, r.label.Y+float64(i)*lineHeight
 			d.Edges = append(d.Edges, e)
 		}
 	}

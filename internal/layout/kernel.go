@@ -150,28 +150,32 @@ type elkLabel struct {
 	Height float64 `json:"height"`
 }
 
-// layout places a graph. It is interrupted when ctx ends; the kernel is then
-// of no more use.
-func (k *kernel) layout(ctx context.Context, g *graph) (*Drawing, error) {
+// part places boxes that lines connect. It is interrupted when ctx ends; the
+// kernel is then of no more use.
+func (k *kernel) part(
+	ctx context.Context, boxes []*box, lines []*line, inner map[*box]*area,
+) (*area, error) {
 	defer context.AfterFunc(ctx, func() { k.vm.Interrupt(ctx.Err()) })()
 	root := &elkNode{ID: "root", Options: rootOptions}
 	ids := map[*box]string{}
-	for _, b := range g.top {
-		root.Children = append(root.Children, toELK(b, ids))
+	for _, b := range boxes {
+		root.Children = append(root.Children, toELK(b, ids, inner))
 	}
-	for i, l := range g.lines {
+	for i, l := range lines {
 		e := &elkEdge{ID: "e" + strconv.Itoa(i), Sources: []string{ids[l.source]}, Targets: []string{ids[l.target]}}
 		if l.width > 0 {
-			e.Labels = []elkLabel{{Text: "x", Width: l.width + 4, Height: float64(len(l.edges))*lineHeight + 2}}
+			e.Labels = []elkLabel{{Text: "x", Width: l.width + 6, Height: float64(len(l.edges))*lineHeight + 2}}
 		}
 		root.Edges = append(root.Edges, e)
 	}
 	placed := &elkNode{}
-	message := map[string]any{"id": 1, "cmd": "layout", "graph": root, "layoutOptions": map[string]any{}, "options": map[string]any{}}
+	message := map[string]any{
+		"id": 1, "cmd": "layout", "graph": root, "layoutOptions": map[string]any{}, "options": map[string]any{},
+	}
 	if err := k.call(message, placed); err != nil {
 		return nil, fmt.Errorf("lay out: %w", err)
 	}
-	return placed.drawing(g, ids)
+	return placed.area(lines, ids, inner)
 }
 
 // rootOptions tune the kernel: top to bottom, lines at right angles, one
@@ -182,7 +186,7 @@ var rootOptions = map[string]string{
 	"elk.hierarchyHandling":                                            "INCLUDE_CHILDREN",
 	"elk.edgeRouting":                                                  "ORTHOGONAL",
 	"elk.json.edgeCoords":                                              "ROOT",
-	"elk.padding":                                                      "[top=8,left=8,bottom=8,right=8]",
+	"elk.padding":                                                      "[top=0,left=0,bottom=0,right=0]",
 	"elk.spacing.nodeNode":                                             "26",
 	"elk.spacing.edgeNode":                                             "14",
 	"elk.spacing.edgeEdge":                                             "10",
@@ -205,57 +209,59 @@ var rootOptions = map[string]string{
 	"elk.layered.nodePlacement.networkSimplex.nodeFlexibility.default": "NONE",
 }
 
-func toELK(b *box, ids map[*box]string) *elkNode {
-	n := &elkNode{ID: "n" + strconv.Itoa(len(ids)), Width: b.width, Height: b.height}
+// toELK hands a box to the kernel, closed when its contents are placed.
+func toELK(b *box, ids map[*box]string, inner map[*box]*area) *elkNode {
+	n := &elkNode{ID: "n" + strconv.Itoa(len(ids))}
 	ids[b] = n.ID
-	if len(b.children) == 0 {
+	if in := inner[b]; in != nil {
+		n.Width, n.Height = in.w, in.h
 		return n
 	}
-	n.Width, n.Height = 0, 0
 	n.Options = map[string]string{
 		"elk.padding":              fmt.Sprintf("[top=%g,left=12,bottom=12,right=12]", b.head+8),
 		"elk.nodeSize.constraints": "MINIMUM_SIZE",
 		"elk.nodeSize.minimum":     fmt.Sprintf("(%g,%g)", b.width, b.head+20),
 	}
 	for _, c := range b.children {
-		n.Children = append(n.Children, toELK(c, ids))
+		n.Children = append(n.Children, toELK(c, ids, inner))
 	}
 	return n
 }
 
-// drawing reads what the kernel placed.
-func (n *elkNode) drawing(g *graph, ids map[*box]string) (*Drawing, error) {
-	nodes := map[string]elkNode{}
+// area reads what the kernel placed.
+func (n *elkNode) area(lines []*line, ids map[*box]string, inner map[*box]*area) (*area, error) {
+	if len(n.Edges) != len(lines) {
+		return nil, fmt.Errorf("read the layout: %d lines of %d", len(n.Edges), len(lines))
+	}
+	places := map[string]rect{}
 	var walk func(n *elkNode, x, y float64)
 	walk = func(n *elkNode, x, y float64) {
-		n.X, n.Y = n.X+x, n.Y+y
-		nodes[n.ID] = *n
+		x, y = x+n.X, y+n.Y
+		places[n.ID] = rect{x, y, n.Width, n.Height}
 		for _, c := range n.Children {
-			walk(c, n.X, n.Y)
+			walk(c, x, y)
 		}
 	}
 	walk(n, 0, 0)
-	if len(n.Edges) != len(g.lines) {
-		return nil, fmt.Errorf("read the layout: %d lines of %d", len(n.Edges), len(g.lines))
+	out := newArea()
+	for b, id := range ids {
+		r := places[id]
+		if in := inner[b]; in != nil {
+			out.take(in, r.x, r.y)
+		} else {
+			out.places[b] = r
+		}
 	}
-	i := 0
-	d := g.drawing(
-		func(b *box) (x, y, w, h float64) {
-			p := nodes[ids[b]]
-			return p.X, p.Y, p.Width, p.Height
-		},
-		func(*line) ([]Point, Point) {
-			e := n.Edges[i]
-			i++
-			var points []Point
-			for _, s := range e.Sections {
-				points = append(append(append(points, s.Start), s.Bends...), s.End)
-			}
-			if len(e.Labels) == 0 {
-				return points, Point{}
-			}
-			return points, Point{e.Labels[0].X + 2, e.Labels[0].Y + 1}
-		})
-	d.Width, d.Height = n.Width, n.Height
-	return d, nil
+	for i, l := range lines {
+		var r route
+		for _, s := range n.Edges[i].Sections {
+			r.points = append(append(append(r.points, s.Start), s.Bends...), s.End)
+		}
+		if labels := n.Edges[i].Labels; len(labels) > 0 {
+			r.label = Point{labels[0].X + 3, labels[0].Y + 1}
+		}
+		out.routes[l] = r
+	}
+	out.w, out.h = n.Width, n.Height
+	return out, nil
 }

@@ -111,7 +111,7 @@ func (l *Layouter) byKernel(g *graph) (d *Drawing, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), kernelTime)
 	defer cancel()
-	return l.kernel.layout(ctx, g)
+	return byKernel(ctx, l.kernel, g)
 }
 
 // Draw lays out one document without keeping anything; for programs that draw

@@ -25,7 +25,7 @@ svg{--ground:#fff;--box:#fff;--inner:#f6f8fa;--line:#8c959f;--text:#1f2328;--qui
 .name{font-size:12px;fill:var(--text)}
 .compound-name{font-weight:600}
 .rule{stroke:var(--line);stroke-width:.6;opacity:.6}
-.admit{font-size:9.5px;fill:var(--quiet)}
+.admit{font-size:9.5px;font-weight:400;font-style:italic;fill:var(--quiet)}
 .edge{fill:none;stroke:var(--quiet);stroke-width:1}
 .tip{fill:var(--quiet)}
 .label{font-size:9.5px;fill:var(--quiet);paint-order:stroke;stroke:var(--inner);stroke-width:3px;stroke-linejoin:round}
@@ -97,7 +97,7 @@ func writeNode(b *strings.Builder, n Node, on bool) {
 		}
 		fmt.Fprintf(b, `<text class="%s" x="%s" y="%s">%s`, name, number(n.X+padding), number(n.Y+nameHeight), escape(n.ID))
 		if n.Admit != "" {
-			fmt.Fprintf(b, `<tspan class="admit" dx="5">%s</tspan>`, escape(admitSign(n.Admit)))
+			fmt.Fprintf(b, `<tspan class="admit" dx="6">%s</tspan>`, escape(n.Admit))
 		}
 		b.WriteString("</text>")
 		if n.Admit != "" {
@@ -105,20 +105,6 @@ func writeNode(b *strings.Builder, n Node, on bool) {
 		}
 	}
 	b.WriteString("</g>\n")
-}
-
-// admitSign is how cr:admit is drawn.
-func admitSign(admit string) string {
-	switch admit {
-	case "forward":
-		return "→"
-	case "queue":
-		return "⧗"
-	case "fail":
-		return "⊘"
-	default:
-		return admit
-	}
 }
 
 func writeEdge(b *strings.Builder, e Edge, ready bool) {

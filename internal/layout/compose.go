@@ -63,16 +63,16 @@ func (c *composer) compose(ctx context.Context) (*Drawing, error) {
 func (c *composer) inside(ctx context.Context, siblings []*box) (*area, error) {
 	var parts []*area
 	for _, boxes := range c.connected(siblings) {
-		lines := c.within(boxes)
 		inner := map[*box]*area{}
 		if err := c.sealed(ctx, boxes, inner); err != nil {
 			return nil, err
 		}
+		lines := c.outer(c.within(boxes), inner)
 		var a *area
 		var err error
 		if len(boxes) == 1 && inner[boxes[0]] != nil && len(lines) == 0 {
 			a = inner[boxes[0]]
-		} else if a, err = c.part(ctx, boxes, c.outer(lines, inner), inner); err != nil {
+		} else if a, err = c.part(ctx, boxes, lines, inner); err != nil {
 			return nil, err
 		}
 		parts = append(parts, a)

@@ -4,8 +4,10 @@ package layout
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/chartroom/chartroom/charts"
 	"github.com/chartroom/chartroom/scxml"
@@ -54,14 +58,14 @@ func TestDrawing(t *testing.T) {
 	t.Parallel()
 	l := New(slogDiscard())
 	for name, doc := range documents(t) {
-		byKernel, err := l.Draw(t.Context(), doc)
+		full, err := l.Draw(t.Context(), doc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if byKernel.Plain {
+		if full.Plain {
 			t.Errorf("%s: the kernel did not draw it", name)
 		}
-		for kind, d := range map[string]*Drawing{"kernel": byKernel, "plain": plain(newGraph(doc))} {
+		for kind, d := range map[string]*Drawing{"kernel": full, "plain": plain(newGraph(doc))} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				t.Parallel()
 				checkDrawing(t, doc, d)
@@ -152,6 +156,58 @@ func touches(n Node, p Point) bool {
 }
 
 func slogDiscard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+var update = flag.Bool("update", false, "write the drawings of the built-in charts into drawn/")
+
+// TestDrawn says that the drawings in drawn/ are what the kernel gives. One of
+// a chart that has changed since is of no use: -update replaces it.
+func TestDrawn(t *testing.T) {
+	t.Parallel()
+	if *update {
+		if err := os.RemoveAll("drawn"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir("drawn", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range charts.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, err := charts.Document(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc := parse(t, name, string(b))
+			kept := drawn(doc.Digest())
+			if kept == nil && !*update {
+				t.Logf("chart %s is drawn when it is asked for: go test ./internal/layout -run TestDrawn -update", name)
+				return
+			}
+			k, err := newKernel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := byKernel(t.Context(), k, newGraph(doc))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *update {
+				text, err := json.Marshal(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join("drawn", drawnName(doc.Digest())), append(text, '\n'), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(d, kept); diff != "" {
+				t.Errorf("the kernel draws it otherwise (-kernel +kept):\n%s", diff)
+			}
+		})
+	}
+}
 
 // TestLayouterKeeps says that a digest is drawn once.
 func TestLayouterKeeps(t *testing.T) {

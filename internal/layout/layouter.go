@@ -17,7 +17,7 @@ const (
 	// cacheLimit is how many drawings a Layouter keeps.
 	cacheLimit = 256
 	// kernelTime is how long the kernel may take for one chart.
-	kernelTime = 15 * time.Second
+	kernelTime = time.Minute
 )
 
 // Layouter draws charts, each digest once. One chart is laid out at a time, in
@@ -67,6 +67,11 @@ func (l *Layouter) entry(d *scxml.Document) *entry {
 		return el.Value.(*entry)
 	}
 	e := &entry{digest: d.Digest(), done: make(chan struct{})}
+	if e.drawing = drawn(d.Digest()); e.drawing != nil {
+		close(e.done)
+		l.known[e.digest] = l.recent.PushFront(e)
+		return e
+	}
 	l.known[e.digest] = l.recent.PushFront(e)
 	if l.recent.Len() > cacheLimit {
 		last := l.recent.Back()

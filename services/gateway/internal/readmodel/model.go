@@ -155,6 +155,7 @@ func (m *Model) replace(c contents) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
+	m.heard = now // first: hosts are judged by it
 	seen := make(map[string]struct{}, len(c.instances))
 	for _, h := range c.hosts {
 		m.putHost(h, now)
@@ -178,7 +179,7 @@ func (m *Model) replace(c contents) {
 		m.rev++
 		m.logFloor = m.rev
 	}
-	m.ready, m.heard = true, now
+	m.ready = true
 	m.wake()
 }
 

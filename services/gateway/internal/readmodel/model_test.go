@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
+	"github.com/chartroom/chartroom/services/gateway/internal/fakestore"
+)
+
+// feed runs a model on a fake store; stop waits for its end.
+func feed(t interface{ Fatal(...any) }, store *fakestore.Store) (m *Model, stop func()) {
+	lis := bufconn.Listen(1 << 16)
+	srv := grpc.NewServer()
+	snapshotv1.RegisterSnapshotServiceServer(srv, store)
+	conn, err := grpc.NewClient("passthrough:///store", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = New(0)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() { _ = srv.Serve(lis) })
+	all.Go(func() {
+		_ = m.Run(ctx, snapshotv1.NewSnapshotServiceClient(conn), slog.New(slog.DiscardHandler))
+	})
+	return m, func() {
+		cancel()
+		_ = conn.Close()
+		srv.Stop()
+		all.Wait()
+	}
+}
+
+// follower is a client: it keeps what it was told, as the dashboard does.
+type follower struct {
+	sel   Selection
+	token string
+	rows  map[string]*fleetv1.Instance
+	hosts map[string]*fleetv1.Host
+	log   map[string][]uint64
+	seen  map[string]bool
+	reset int
+}
+
+// follow takes in changes until it has nothing new, or a number of batches.
+func (f *follower) follow(t *rapid.T, m *Model, batches int) {
+	w, err := m.Watch(f.sel, f.token)
+	if errors.Is(err, ErrNotReady) {
+		return
+	}
+	f.seen = map[string]bool{}
+	for range batches {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		b, err := w.Next(ctx)
+		cancel()
+		if err != nil {
+			return
+		}
+		if b.Reset || b.LogLost {
+			f.token = ""
+			f.reset++
+			f.log = map[string][]uint64{}
+			return
+		}
+		for _, c := range b.Changes {
+			f.take(t, c)
+		}
+	}
+}
+
+func (f *follower) take(t *rapid.T, c *fleetv1.WatchResponse) {
+	if c.GetToken() != "" {
+		f.token = c.GetToken()
+	}
+	switch c := c.GetChange().(type) {
+	case *fleetv1.WatchResponse_Instance:
+		f.rows[c.Instance.GetInstanceId()] = c.Instance
+		f.seen[c.Instance.GetInstanceId()] = true
+	case *fleetv1.WatchResponse_RemovedInstanceId:
+		delete(f.rows, c.RemovedInstanceId)
+		delete(f.log, c.RemovedInstanceId)
+	case *fleetv1.WatchResponse_Host:
+		f.hosts[c.Host.GetHostId()] = c.Host
+	case *fleetv1.WatchResponse_Log:
+		id, n := c.Log.GetInstanceId(), c.Log.GetSequence()
+		if seen := f.log[id]; len(seen) > 0 && n != seen[len(seen)-1]+1 && n != 1 {
+			t.Fatalf("log of %s: %d after %d", id, n, seen[len(seen)-1])
+		}
+		f.log[id] = append(f.log[id], n)
+	case *fleetv1.WatchResponse_Synced:
+		maps.DeleteFunc(f.rows, func(id string, _ *fleetv1.Instance) bool { return !f.seen[id] })
+	}
+}
+
+// TestModelEqualsTruth: whatever is committed, and however often the store's
+// watch breaks, is trimmed or is away, the model and every client that follows
+// it, with breaks and resumes of its own, end with the truth; and no client
+// sees a hole in a log unless it is told to start again.
+func TestModelEqualsTruth(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		seed := rapid.SliceOfN(rapid.IntRange(0, 99), 5, 60).Draw(rt, "steps")
+		synctest.Test(t, func(*testing.T) { play(rt, seed) })
+	})
+}
+
+func play(t *rapid.T, steps []int) {
+	store := &fakestore.Store{}
+	store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now()})
+	m, stop := feed(t, store)
+	defer stop()
+	clients := []*follower{{}, {sel: Selection{Log: true}}, {sel: Selection{Instance: "i1@h", Log: true}}}
+	for _, f := range clients {
+		f.rows, f.hosts, f.log = map[string]*fleetv1.Instance{}, map[string]*fleetv1.Host{}, map[string][]uint64{}
+	}
+	lives := 0
+	for _, step := range steps {
+		id := fmt.Sprintf("i%d@h", step%7)
+		switch {
+		case step < 50:
+			old := store.Instances()[id]
+			v := &fleetv1.Instance{InstanceId: id, HostId: "h", State: fmt.Sprint(step), CreateTime: old.GetCreateTime()}
+			if old == nil {
+				lives++
+				v.CreateTime = timestamppb.New(time.Unix(int64(lives), 0))
+			}
+			var entries []*fleetv1.LogEntry
+			for n := range step%3 + 1 {
+				v.LogSequence = old.GetLogSequence() + uint64(n) + 1
+				entries = append(entries, &fleetv1.LogEntry{InstanceId: id, Sequence: v.LogSequence})
+			}
+			store.PutInstance(v, entries...)
+		case step < 58:
+			if store.Instances()[id] != nil {
+				store.Remove(id)
+			}
+		case step < 64:
+			store.Break()
+		case step < 68:
+			store.Trim()
+			store.Break()
+		case step < 71:
+			store.Away(true)
+		case step < 76:
+			store.Away(false)
+		case step < 84:
+			time.Sleep(time.Duration(step-75) * 100 * time.Millisecond)
+		default:
+			clients[step%3].follow(t, m, step%4)
+		}
+	}
+	store.Away(false)
+	store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), JournalSequence: 9})
+	time.Sleep(5 * time.Second) // of the bubble: reconnecting is over
+	synctest.Wait()
+
+	truth := store.Instances()
+	page, err := m.Instances(Filter{}, 1000, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]*fleetv1.Instance{}
+	for _, v := range page.Instances {
+		got[v.GetInstanceId()] = plainView(v)
+	}
+	if diff := cmp.Diff(truth, got, protocmp.Transform()); diff != "" {
+		t.Fatalf("model is not the truth (-truth +model):\n%s", diff)
+	}
+	for i, f := range clients {
+		for range 3 { // a reset, a list, the rest
+			f.follow(t, m, 1000)
+		}
+		rows := map[string]*fleetv1.Instance{}
+		for id, v := range f.rows {
+			rows[id] = plainView(v)
+		}
+		want := maps.Clone(truth)
+		if f.sel.Instance != "" {
+			maps.DeleteFunc(want, func(id string, _ *fleetv1.Instance) bool { return id != f.sel.Instance })
+		}
+		if diff := cmp.Diff(want, rows, protocmp.Transform()); diff != "" {
+			t.Fatalf("client %d is not the truth (-truth +client):\n%s", i, diff)
+		}
+	}
+}
+
+// plainView takes out what is derived when read.
+func plainView(v *fleetv1.Instance) *fleetv1.Instance {
+	v = proto.CloneOf(v)
+	v.Unknown, v.LastSeenTime = false, nil
+	return v
+}
+
+// TestUnknownByTime: a host that says nothing becomes unknown with its
+// instances within 10 s, watchers are told although nothing was committed, and
+// told again when it is back. Free instances stay as they are.
+func TestUnknownByTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakestore.Store{}
+		seen := timestamppb.Now()
+		store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: seen})
+		store.PutInstance(&fleetv1.Instance{InstanceId: "a@h", HostId: "h", Configuration: []string{"running"}})
+		store.PutInstance(&fleetv1.Instance{InstanceId: "b@nowhere", HostId: "nowhere"})
+		store.PutInstance(&fleetv1.Instance{InstanceId: "free", Configuration: []string{"running"}})
+		m, stop := feed(t, store)
+		defer stop()
+		synctest.Wait()
+		check := func(state string, want ...string) {
+			t.Helper()
+			p, err := m.Instances(Filter{State: state}, 10, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range p.Instances {
+				got = append(got, v.GetInstanceId())
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("in state %s (-want +got):\n%s", state, diff)
+			}
+		}
+		check("running", "a@h", "free")
+		check(StateUnknown, "b@nowhere")
+		w, err := m.Watch(Selection{}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetSynced() })
+
+		start := time.Now()
+		told := until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
+		if v := told.GetInstance(); !v.GetUnknown() || !proto.Equal(v.GetLastSeenTime(), seen) {
+			t.Errorf("watcher was told %v", v)
+		}
+		if took := time.Since(start); took < 8*time.Second || took > 10*time.Second {
+			t.Errorf("unknown after %v", took)
+		}
+		check("running", "free")
+		check(StateUnknown, "a@h", "b@nowhere")
+
+		store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now()})
+		told = until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
+		if told.GetInstance().GetUnknown() {
+			t.Error("host is back, instance still unknown")
+		}
+		check("running", "a@h", "free")
+
+		// Without the store nothing is known, free instances included.
+		store.Away(true)
+		until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "free" })
+		if m.Ready() {
+			t.Error("model says that it is ready")
+		}
+		check(StateUnknown, "a@h", "b@nowhere", "free")
+	})
+}
+
+// TestSkewedClock: a stamp that lies in the future does not keep a host known.
+func TestSkewedClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakestore.Store{}
+		store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.New(time.Now().Add(time.Hour))})
+		m, stop := feed(t, store)
+		defer stop()
+		time.Sleep(9 * time.Second)
+		hosts, err := m.Hosts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !hosts[0].GetUnknown() {
+			t.Error("host of the future is known")
+		}
+	})
+}
+
+func until(t *testing.T, w *Watcher, f func(*fleetv1.WatchResponse) bool) *fleetv1.WatchResponse {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		b, err := w.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(b.Changes, f); i >= 0 {
+			return b.Changes[i]
+		}
+	}
+}
+
+// TestSlowWatcher: what changes again while a watcher is away is seen once, at
+// its newest; log entries beyond the ring are told as lost.
+func TestSlowWatcher(t *testing.T) {
+	t.Parallel()
+	m := New(0)
+	m.replace(contents{instances: []*fleetv1.Instance{{InstanceId: "a"}, {InstanceId: "b"}}})
+	views, err := m.Watch(Selection{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := m.Watch(Selection{Log: true}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*Watcher{views, logs} {
+		if b, err := w.Next(t.Context()); err != nil || len(b.Changes) != 3 {
+			t.Fatalf("first batch %v, %v", b, err)
+		}
+	}
+	const n = logLimit + 10
+	for i := range uint64(n) {
+		m.apply([]*snapshotv1.Change{{Change: &snapshotv1.Change_Instance{Instance: &snapshotv1.InstanceChange{
+			Instance: &fleetv1.Instance{InstanceId: "a", LogSequence: i + 1},
+			Log:      []*fleetv1.LogEntry{{InstanceId: "a", Sequence: i + 1}},
+		}}}})
+	}
+	b, err := views.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Changes) != 1 || b.Changes[0].GetInstance().GetLogSequence() != n {
+		t.Errorf("slow watcher got %d changes, the first %v", len(b.Changes), b.Changes[0])
+	}
+	if b, err = logs.Next(t.Context()); err != nil || !b.LogLost {
+		t.Errorf("watcher of the log was not told of the loss: %v, %v", b.LogLost, err)
+	}
+	if got := len(m.log); got > logLimit {
+		t.Errorf("the ring holds %d entries", got)
+	}
+}
+
+// TestForgottenRemovals: a watcher that was away for more removals than are
+// remembered has to start again, for it cannot know what is gone.
+func TestForgottenRemovals(t *testing.T) {
+	t.Parallel()
+	m := New(0)
+	var many []*fleetv1.Instance
+	for i := range goneLimit + 1 {
+		many = append(many, &fleetv1.Instance{InstanceId: fmt.Sprintf("i%05d", i)})
+	}
+	m.replace(contents{instances: many})
+	w, err := m.Watch(Selection{}, m.token(m.rev))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.replace(contents{})
+	if b, err := w.Next(t.Context()); err != nil || !b.Reset {
+		t.Errorf("got %+v, %v", b, err)
+	}
+	if m.gone > goneLimit || m.items.Len() > goneLimit {
+		t.Errorf("%d removals are remembered", m.gone)
+	}
+	w, err = m.Watch(Selection{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := w.Next(t.Context()); err != nil || len(b.Changes) != 1 || !b.Changes[0].GetSynced() {
+		t.Errorf("a new watcher got %+v, %v", b, err)
+	}
+}
+
+// TestPages: pages hold every instance once, in order, also while others come
+// and go between them.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	m := New(0)
+	var all []*fleetv1.Instance
+	for i := range 25 {
+		all = append(all, &fleetv1.Instance{InstanceId: fmt.Sprintf("bot-%02d@h", i), Managed: i%2 == 0})
+	}
+	m.replace(contents{instances: all})
+	var got []string
+	token := ""
+	for {
+		p, err := m.Instances(Filter{Managed: true, Query: "BOT"}, 4, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range p.Instances {
+			got = append(got, v.GetInstanceId())
+		}
+		if token = p.Next; token == "" {
+			break
+		}
+		m.removeInstance(got[0])
+	}
+	if len(got) != 13 || !slices.IsSorted(got) {
+		t.Errorf("got %d: %v", len(got), got)
+	}
+	if _, err := m.Instances(Filter{}, 4, "bot-03@h"); !errors.Is(err, ErrPageToken) {
+		t.Errorf("a foreign token gave %v", err)
+	}
+}
+
+// BenchmarkList10000 measures a page of a fleet of 10,000 and the first batch
+// of a watcher.
+func BenchmarkList10000(b *testing.B) {
+	m := New(0)
+	var all []*fleetv1.Instance
+	for i := range 10000 {
+		all = append(all, &fleetv1.Instance{InstanceId: fmt.Sprintf("bot-%05d@h%d", i, i%10), HostId: fmt.Sprint("h", i%10), Configuration: []string{"started", "running"}})
+	}
+	m.replace(contents{instances: all})
+	b.Run("page", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := m.Instances(Filter{Query: "bot-09"}, 100, ""); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("first list", func(b *testing.B) {
+		for b.Loop() {
+			w, err := m.Watch(Selection{}, "")
+			if err != nil {
+				b.Fatal(err)
+			}
+			for w.listing {
+				if _, err := w.Next(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}

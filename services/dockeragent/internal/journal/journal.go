@@ -455,6 +455,20 @@ func (j *Journal) Command(id string) (Command, bool) {
 	return c, ok
 }
 
+// Begun returns the commands that have no end.
+func (j *Journal) Begun() []Command {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []Command
+	for _, c := range j.st.Commands {
+		if !c.Ended() {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b Command) int { return a.Begun.Compare(b.Begun) })
+	return out
+}
+
 // Read returns at most n durable observations from sequence from on. What lies
 // below the oldest held is skipped.
 func (j *Journal) Read(from uint64, n int) ([]Observation, error) {

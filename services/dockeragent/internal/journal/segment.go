@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -206,14 +208,15 @@ func (j *Journal) dropCommands() {
 			delete(j.st.Commands, id)
 		}
 	}
-	for len(j.st.Commands) > keepCommands {
-		oldest := ""
-		for id, c := range j.st.Commands {
-			if oldest == "" || c.Begun.Before(j.st.Commands[oldest].Begun) {
-				oldest = id
-			}
-		}
-		delete(j.st.Commands, oldest)
+	over := len(j.st.Commands) - keepCommands
+	if over <= 0 {
+		return
+	}
+	ids := slices.SortedFunc(maps.Keys(j.st.Commands), func(a, b string) int {
+		return j.st.Commands[a].Begun.Compare(j.st.Commands[b].Begun)
+	})
+	for _, id := range ids[:over] {
+		delete(j.st.Commands, id)
 	}
 }
 

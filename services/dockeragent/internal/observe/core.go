@@ -47,6 +47,10 @@ const (
 	rememberGone   = 1024
 )
 
+// EventRelisted is the event of an observation about the host that says that
+// everything the engine has was told.
+const EventRelisted = "host.relisted"
+
 // Told is what somebody who follows the observations believes of a container.
 // It is kept in the journal, so that an agent that comes back knows what it said.
 type Told struct {
@@ -100,6 +104,8 @@ type Core struct {
 	gapReason  string
 	gapTold    bool
 	listed     bool // since the stream was lost
+	relisting  bool // EventRelisted is owed
+	now        time.Time
 }
 
 type eventKey struct {
@@ -173,7 +179,9 @@ func (c *Core) Told() map[string]Told {
 
 // Retell has docker.inspect told of every container, with its target, although
 // nothing has changed: for a server that has lost what it was told.
+// [EventRelisted] follows when all has been told.
 func (c *Core) Retell() {
+	c.relisting = true
 	for _, k := range c.containers {
 		if k.exists {
 			k.settling, k.told.Target = true, ""
@@ -192,6 +200,7 @@ func (c *Core) SetReady(id, run string) {
 // Take returns what has come out since the last call, and when Tick is due next
 // (zero: not before another input).
 func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
+	c.relisted()
 	out, asks, c.out, c.asks = c.out, c.asks, nil, nil
 	for id := range c.pending {
 		k := c.containers[id]
@@ -224,10 +233,25 @@ func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
 	return out, asks, next
 }
 
+// relisted says so when everything that Retell asked for has been told.
+func (c *Core) relisted() {
+	if !c.relisting || !c.listed {
+		return
+	}
+	for _, k := range c.containers {
+		if k.asking || k.settling {
+			return
+		}
+	}
+	c.relisting = false
+	c.out = append(c.out, Out{Observation: journal.Observation{Time: c.now, Event: EventRelisted}})
+}
+
 func (o ownCommand) idle() bool { return o.id == "" || !o.ended.IsZero() }
 
 // Lost says that the event stream has ended or overflown: a gap begins.
 func (c *Core) Lost(now time.Time, reason string) {
+	c.now = now
 	if c.gapReason == "" || c.gapTold {
 		c.gapFrom, c.gapReason, c.gapTold = c.lastSeen, reason, false
 		if c.gapFrom.IsZero() {
@@ -255,6 +279,7 @@ func (c *Core) Connected() {
 // Listed takes a list of all containers, made after the subscription, and asks
 // for an inspect of all those in it and of those told before.
 func (c *Core) Listed(now time.Time, engineID string, list []engine.Summary) {
+	c.now = now
 	if c.engineID != "" && c.engineID != engineID {
 		c.replaced(now)
 	}
@@ -338,6 +363,7 @@ func split(action string) (word, text string) {
 
 // Event takes one event of the stream.
 func (c *Core) Event(now time.Time, ev engine.Event) {
+	c.now = now
 	key := eventKey{ev.ContainerID, ev.Action, ev.Time.UnixNano()}
 	if _, twice := c.seen[key]; twice || slices.Contains(c.gone, ev.ContainerID) {
 		return
@@ -380,6 +406,7 @@ func (c *Core) remember(key eventKey) {
 // Inspected takes the answer to an Ask: a container, or found false when the
 // engine said that there is none, or failed true when it could not be asked.
 func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, failed bool) {
+	c.now = now
 	k, ok := c.containers[a.ID]
 	if !ok {
 		return
@@ -411,6 +438,7 @@ func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, faile
 
 // Tick does what is due.
 func (c *Core) Tick(now time.Time) {
+	c.now = now
 	for id := range c.pending {
 		k := c.containers[id]
 		if k == nil {

@@ -362,7 +362,7 @@ func TestDieWaitsForInspect(t *testing.T) {
 			Command    string
 			StopEvent  bool
 			Signal     []int
-			HostSignal int
+			HostSignal bool
 			StopSignal int
 		}
 	}
@@ -371,7 +371,7 @@ func TestDieWaitsForInspect(t *testing.T) {
 	}
 	e := data.Evidence
 	if data.ExitCode != 7 || data.FinishedAt != "2026-11-22T05:01:00Z" || data.CommandID != "web@h/n/1" || e.Command != "stop" || !e.StopEvent ||
-		!slices.Equal(e.Signal, []int{10}) || e.HostSignal != 0 || e.StopSignal != 10 {
+		!slices.Equal(e.Signal, []int{10}) || e.HostSignal || e.StopSignal != 10 {
 		t.Errorf("die: %+v", data)
 	}
 }

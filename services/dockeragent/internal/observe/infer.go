@@ -39,10 +39,9 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 		verb = k.command.verb
 	}
 	signals := append([]int{}, k.signals...)
-	host := 0
-	if n := code - 128; n > 0 && n < 65 && !oom && !slices.Contains(signals, n) {
-		host = n
-	}
+	// A signal that ended it and did not come through the engine.
+	n := code - 128
+	host := n > 0 && n < 65 && !oom && !slices.Contains(signals, n)
 	data := map[string]any{
 		"exitCode": code, "startedAt": t.StartedAt, "finishedAt": finished, "oomKilled": oom,
 		"evidence": map[string]any{

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package dockeragent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/channel"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/label"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/observe"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/rpc"
+)
+
+// defaultGrace is that of a stop without one.
+const defaultGrace = 10 * time.Second
+
+// act is one command to the engine.
+type act struct {
+	rpc.Command
+	args   arguments
+	told   observe.Told
+	in     engine.Container
+	target label.Target
+	rec    journal.Command
+	name   string // for create
+}
+
+// toEngine carries out a verb that is a call to the engine. begun says that the
+// journal has a begin of it without an end: then it is resolved by inspect and called
+// again only when it is certain that it did not act.
+func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command, begun bool) (map[string]any, error) {
+	w := act{Command: c, rec: rec}
+	var err error
+	if w.args, err = a.arguments(c); err != nil {
+		return nil, err
+	}
+	if c.Verb == "create" {
+		w.name = w.args.Name
+		if w.name == "" {
+			w.name = c.Instance
+		}
+	} else if w.told, w.in, w.target, err = a.lookup(ctx, c); err != nil && !begun {
+		return nil, err
+	}
+	// After a begin the state may differ because it acted: resolving tells first.
+	unfit := err
+	if !begun {
+		w.rec = journal.Command{
+			ID: c.ID, Verb: c.Verb, Instance: c.Instance, ContainerID: c.ContainerID,
+			StartedAt: w.told.StartedAt, FinishedAt: w.told.FinishedAt, Begun: time.Now(),
+		}
+		if err := a.journal.Begin(w.rec); err != nil {
+			a.fail(err)
+			return nil, err
+		}
+		a.c.fault("begun", c.Verb)
+	}
+	if c.ContainerID != "" {
+		a.attribute(ctx, c, true)
+		defer a.attribute(context.WithoutCancel(ctx), c, false)
+	}
+	// A call that was cut off is resolved like one of an earlier life.
+	resolve := begun
+	var extra map[string]any
+	err = retry(ctx, unknownTime, func() error {
+		if resolve {
+			done, err := a.resolve(ctx, &w, &extra)
+			if done || err != nil {
+				return err
+			}
+			if unfit != nil {
+				return unfit
+			}
+		}
+		resolve = true
+		extra, err = a.call(ctx, &w)
+		return err
+	})
+	a.c.fault("called", c.Verb)
+	return extra, err
+}
+
+// attribute tells the observer which events are of our own making.
+func (a *agent) attribute(ctx context.Context, c rpc.Command, begin bool) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	f := func(core *observe.Core, now time.Time) { core.Command(now, c.ContainerID, c.Verb, c.ID, begin) }
+	if begin {
+		a.observer.Call(ctx, f)
+	} else {
+		a.observer.Do(ctx, f)
+	}
+}
+
+// resolve finds out by inspect whether a command that was begun has acted. False
+// without an error means that it has not.
+func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (bool, error) {
+	name := w.ContainerID
+	if w.Verb == "create" {
+		name = w.name
+	}
+	in, err := a.engine.Inspect(ctx, name)
+	if engine.IsNotFound(err) {
+		return w.Verb == "remove", notFoundUnless(w.Verb, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	s := in.State
+	sameRun := s.StartedAt == w.rec.StartedAt
+	switch w.Verb {
+	case "create":
+		*extra = map[string]any{"containerId": in.ID}
+		return in.Labels[label.Command] == w.ID, nil
+	case "start":
+		if sameRun {
+			return false, nil
+		}
+		return true, a.restored(ctx, w, in)
+	case "stop":
+		return !sameRun || !s.Live(), nil
+	case "kill":
+		if !sameRun || !s.Live() {
+			return true, nil
+		}
+		if signal, _ := engine.SignalNumber(w.signal()); signal != 9 {
+			return false, fmt.Errorf("%w: it cannot be told whether the signal %s was sent", errUnknown, w.signal())
+		}
+		return false, nil
+	case "pause":
+		return s.Paused, nil
+	case "unpause":
+		return !s.Paused, nil
+	}
+	return false, nil
+}
+
+// errUnknown ends retries: asking again would not tell.
+var errUnknown = errors.New("outcome unknown")
+
+func notFoundUnless(verb string, err error) error {
+	if verb == "remove" || verb == "create" {
+		return nil
+	}
+	return err
+}
+
+func (w *act) signal() string {
+	switch s := w.args.Signal.(type) {
+	case string:
+		if s != "" {
+			return s
+		}
+	case float64:
+		return strconv.Itoa(int(s))
+	}
+	return "9"
+}
+
+// call calls the engine.
+func (a *agent) call(ctx context.Context, w *act) (map[string]any, error) {
+	grace := defaultGrace
+	if w.args.Grace != nil {
+		grace = time.Duration(*w.args.Grace * float64(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime+grace)
+	defer cancel()
+	id := w.ContainerID
+	switch w.Verb {
+	case "create":
+		return a.create(ctx, w)
+	case "start":
+		return nil, a.start(ctx, w)
+	case "stop":
+		return nil, a.engine.Stop(ctx, id, grace)
+	case "kill":
+		return nil, a.engine.Kill(ctx, id, w.signal())
+	case "pause":
+		return nil, a.engine.Pause(ctx, id)
+	case "unpause":
+		return nil, a.engine.Unpause(ctx, id)
+	}
+	return nil, a.engine.Remove(ctx, id, w.args.Force)
+}
+
+// create makes a container under a deterministic name with the command's id in a
+// label; one of that name with that label is ours already.
+func (a *agent) create(ctx context.Context, w *act) (map[string]any, error) {
+	labels := maps.Clone(w.args.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if _, ok := labels[label.Enable]; !ok {
+		labels[label.Enable] = "true"
+	}
+	if w.name != w.Instance {
+		labels[label.Instance] = w.Instance
+	}
+	labels[label.Command] = w.ID
+	id, err := a.engine.Create(ctx, engine.Spec{
+		Name: w.name, Image: w.args.Image, Command: w.args.Command, Env: w.args.Environment, Labels: labels,
+		Mounts: w.args.Mounts, Network: w.args.Network, OpenStdin: true,
+	})
+	if engine.IsConflict(err) {
+		if in, ierr := a.engine.Inspect(ctx, w.name); ierr == nil && in.Labels[label.Command] == w.ID {
+			id, err = in.ID, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"containerId": id}, nil
+}
+
+// start starts a container from a snapshot. The link dials while the engine works.
+func (a *agent) start(ctx context.Context, w *act) error {
+	if w.told.Status == "running" || w.told.Status == "paused" {
+		return a.engine.Start(ctx, w.ContainerID) // Says what is to be said.
+	}
+	if w.told.Status == "exited" && w.told.ExitCode != 0 {
+		a.buckets.wait(ctx, w.in.Image)
+	}
+	body, err := a.body(ctx, w.Snapshot)
+	if err != nil {
+		return err
+	}
+	path, file := strings.CutPrefix(w.target.Channel, "file:")
+	if file && w.Snapshot != nil {
+		if err := channel.Import(ctx, a.engine, w.ContainerID, path, body); err != nil {
+			return err
+		}
+	}
+	var r *run
+	if w.target.Channel == "socket" {
+		r = a.open(w.ContainerID, w.told, w.in, w.target)
+	}
+	err = a.engine.Start(ctx, w.ContainerID)
+	if err != nil {
+		if r != nil {
+			r.link.Close()
+			a.mu.Lock()
+			if a.links[w.ContainerID] == r {
+				delete(a.links, w.ContainerID)
+			}
+			a.mu.Unlock()
+		}
+		return err
+	}
+	a.c.fault("started", w.Verb)
+	if r == nil && !file {
+		return nil
+	}
+	in, err := a.engine.Inspect(ctx, w.ContainerID)
+	if err != nil {
+		return err // Resolved: the run is another.
+	}
+	return a.restoredWith(w, in, r, body)
+}
+
+// restored goes on with a start that acted in an earlier life.
+func (a *agent) restored(ctx context.Context, w *act, in engine.Container) error {
+	w.target = label.Parse(in)
+	a.mu.Lock()
+	s, r := a.runs[w.ContainerID], a.links[w.ContainerID]
+	a.mu.Unlock()
+	if !in.State.Live() || s.Run == in.State.StartedAt && s.Ready || r != nil && r.link.Run() == in.State.StartedAt {
+		return nil
+	}
+	body, err := a.body(ctx, w.Snapshot)
+	if err != nil {
+		return err
+	}
+	if r == nil && w.target.Channel == "socket" {
+		r = a.open(w.ContainerID, observe.Told{Instance: w.Instance}, in, w.target)
+	}
+	return a.restoredWith(w, in, r, body)
+}
+
+// restoredWith tells the application, or for a file the chart, what the run begins with.
+func (a *agent) restoredWith(w *act, in engine.Container, r *run, body []byte) error {
+	state := runState{Run: in.State.StartedAt, Number: w.args.Snapshot, Snapshot: w.Snapshot}
+	if r != nil {
+		a.begin(r, state, body, false)
+		return nil
+	}
+	if !strings.HasPrefix(w.target.Channel, "file:") || !in.State.Live() {
+		return nil
+	}
+	sequence := uint64(0)
+	if w.Snapshot != nil {
+		sequence = w.Snapshot.Sequence
+	}
+	// In its own goroutine: it waits for docker.start, whose cause is this command.
+	go func() {
+		if a.started(w.ContainerID, state.Run) {
+			_, _ = a.append(journal.Entry{Observations: []journal.Observation{observation(w.Instance, w.ContainerID, "app.ready", map[string]any{
+				"run": state.Run, "sequence": sequence, "snapshot": state.Number, "resumed": false,
+			})}})
+		}
+	}()
+	return nil
+}

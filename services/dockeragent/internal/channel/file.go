@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package channel
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+)
+
+// MaxFile bounds the body of a file.
+const MaxFile = 64 << 20
+
+// ErrTooLarge is returned for a file of more than MaxFile bytes.
+var ErrTooLarge = fmt.Errorf("the file is larger than %d bytes", MaxFile)
+
+// Export copies a file out of a container, running or not. The error is the
+// engine's (404: no such file yet), [ErrTooLarge], or that it is no plain file.
+func Export(ctx context.Context, e engine.Engine, id, name string) ([]byte, error) {
+	r, err := e.CopyFrom(ctx, id, name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	files := tar.NewReader(r)
+	h, err := files.Next()
+	if err != nil {
+		return nil, fmt.Errorf("copy %s from container %s: %w", name, id, err)
+	}
+	if h.Typeflag != tar.TypeReg {
+		return nil, fmt.Errorf("copy %s from container %s: it is no plain file", name, id)
+	}
+	if h.Size > MaxFile {
+		return nil, fmt.Errorf("copy %s from container %s: %w", name, id, ErrTooLarge)
+	}
+	body, err := io.ReadAll(io.LimitReader(files, MaxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("copy %s from container %s: %w", name, id, err)
+	}
+	return body, nil
+}
+
+// Import copies a file into a container, before it starts. The owner and mode of a
+// file that is there already are kept; a new one is root's, readable and writable by all.
+func Import(ctx context.Context, e engine.Engine, id, name string, body []byte) error {
+	h := tar.Header{Name: path.Base(name), Mode: 0o666, Typeflag: tar.TypeReg}
+	if r, err := e.CopyFrom(ctx, id, name); err == nil {
+		if old, err := tar.NewReader(r).Next(); err == nil {
+			h.Mode, h.Uid, h.Gid = old.Mode, old.Uid, old.Gid
+		}
+		_ = r.Close()
+	} else if !engine.IsNotFound(err) {
+		return err
+	}
+	h.Size = int64(len(body))
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := w.WriteHeader(&h)
+	if err == nil {
+		_, err = w.Write(body)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("copy %s to container %s: %w", name, id, err)
+	}
+	return e.CopyTo(ctx, id, path.Dir(name), &b)
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package channel carries events into an application and snapshots out of it:
+// [Link] over a unix socket, by docs/application-contract.md, and [Export] and [Import]
+// for applications that write their state to a file.
+//
+// A Link belongs to one run of one container. One goroutine dials (quickly, since
+// it begins with the start call), sends restore, and reads; writers take turns. What the
+// application says is handed over in order, one message at a time, in the reading
+// goroutine: as long as the receiver has not returned, nothing more is read. Lines are
+// bounded to 4 MiB; a longer one breaks the connection. When a connection breaks while the run
+// goes on, it is dialled again and resumed, and [KindLost] tells when that takes
+// longer than 250 ms. Messages of another run are dropped.
+package channel
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+)
+
+const (
+	// MaxLine bounds one message.
+	MaxLine = 4 << 20
+	// dialFirst and dialLast are the pauses between attempts to dial: the first
+	// ones are short, because a restart is waiting for them.
+	dialFirst = time.Millisecond
+	dialLast  = 50 * time.Millisecond
+	dialSlow  = time.Second
+	// quickDials is how long the pauses stay below dialLast.
+	quickDials = 30 * time.Second
+	lostTime   = 250 * time.Millisecond
+	// writeTime bounds a write: an application that takes nothing is told by a broken connection.
+	writeTime = 5 * time.Second
+	// maxPending bounds the messages that wait for ready; statemachine has one event in flight.
+	maxPending = 16
+)
+
+// Kind is what a Message is.
+type Kind string
+
+// The kinds of messages that a Link hands over.
+const (
+	KindReady    Kind = "ready"
+	KindAnswer   Kind = "answer"
+	KindSnapshot Kind = "snapshot"
+	KindEvent    Kind = "event"
+	KindError    Kind = "error"
+	KindLost     Kind = "lost"
+)
+
+// Message is what came from the application, or is to be told of the channel.
+type Message struct {
+	Kind Kind `json:"type"`
+	// Run is the run's StartedAt.
+	Run string `json:"run"`
+	// Sequence is the cursor (ready), the event answered, or the last one contained.
+	Sequence uint64 `json:"sequence"`
+	// Snapshot is the body of a snapshot, as the application wrote it.
+	Snapshot json.RawMessage `json:"snapshot"`
+	// Error is why an event could not be processed.
+	Error string `json:"error"`
+	// Ordinal and Cause number an event sent out.
+	Ordinal uint64 `json:"ordinal"`
+	Cause   uint64 `json:"cause"`
+	// Name and Data are the event.
+	Name string          `json:"name"`
+	Data json.RawMessage `json:"data"`
+	// Text is for people: of an error, or why the channel was lost.
+	Text string `json:"message"`
+	// Resumed is true when ready answers a resume.
+	Resumed bool `json:"-"`
+}
+
+// Restore is what a run begins with.
+type Restore struct {
+	// Body is JSON; nil starts clean.
+	Body []byte
+	// Sequence is the last event contained.
+	Sequence uint64
+	// Resume keeps the application's own state: the run was ready before.
+	Resume bool
+}
+
+type outgoing struct {
+	Type     string          `json:"type"`
+	Run      string          `json:"run"`
+	Snapshot json.RawMessage `json:"snapshot,omitempty"`
+	Sequence *uint64         `json:"sequence,omitempty"`
+	Resume   bool            `json:"resume,omitempty"`
+	Name     string          `json:"name,omitempty"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// Link is the channel of one run. Its methods are safe for concurrent use.
+type Link struct {
+	dial func(context.Context) (net.Conn, error)
+	emit func(Message)
+	log  *slog.Logger
+
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	conn    net.Conn
+	reading chan struct{} // closed when the present connection is read to its end
+	run     string
+	restore *Restore
+	sent    bool // restore was sent on the present connection
+	ready   bool // in this run, at least once
+	open    bool // ready on the present connection
+	closed  bool
+	pending []outgoing
+
+	write sync.Mutex
+}
+
+// Dial makes a Link and begins to dial at once. emit is called with what comes
+// from the application, one at a time. Close it.
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), log *slog.Logger, emit func(Message)) *Link {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &Link{dial: dial, emit: emit, log: log, cancel: cancel, done: make(chan struct{})}
+	go l.loop(ctx)
+	return l
+}
+
+// Begin names the run and says what it begins with; it is sent as soon as there
+// is a connection. In a run that has begun it restores anew.
+func (l *Link) Begin(run string, r Restore) {
+	l.mu.Lock()
+	l.run, l.restore = run, &r
+	again := l.sent
+	l.sent, l.open = false, false
+	l.ready = l.ready && !again || r.Resume
+	l.mu.Unlock()
+	l.sayRestore()
+}
+
+// Run is the run that Begin named; "" before.
+func (l *Link) Run() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.run
+}
+
+// ErrFull is returned when too many messages wait for the application to be ready.
+var ErrFull = errors.New("too many messages wait for the application to be ready")
+
+// Deliver sends an event, or keeps it until the application is ready.
+func (l *Link) Deliver(sequence uint64, name string, data []byte) error {
+	return l.say(outgoing{Type: "event", Sequence: &sequence, Name: name, Data: data})
+}
+
+// TakeSnapshot asks for a snapshot.
+func (l *Link) TakeSnapshot() error { return l.say(outgoing{Type: "take_snapshot"}) }
+
+// Drain waits until what the application wrote before it died has been handed
+// over, at most for d, and closes. To be called when the run is over.
+func (l *Link) Drain(d time.Duration) {
+	l.mu.Lock()
+	l.closed = true
+	reading, conn := l.reading, l.conn
+	l.mu.Unlock()
+	if reading != nil {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-reading:
+		case <-timer.C:
+			// A child of the application may hold the socket open.
+			_ = conn.Close()
+		}
+	}
+	l.cancel()
+}
+
+// Close ends the Link without waiting for what is still to be read.
+func (l *Link) Close() {
+	l.mu.Lock()
+	l.closed = true
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
+	l.mu.Unlock()
+	l.cancel()
+}
+
+// Done is closed when nothing more will be handed over.
+func (l *Link) Done() <-chan struct{} { return l.done }
+
+func (l *Link) loop(ctx context.Context) {
+	defer close(l.done)
+	began, pause, broke := time.Now(), dialFirst, time.Time{}
+	told := false
+	for ctx.Err() == nil {
+		conn, err := l.dial(ctx)
+		if err != nil {
+			if errors.Is(err, engine.ErrNoMount) && !told {
+				told = true
+				l.emit(Message{Kind: KindError, Run: l.Run(), Text: err.Error()})
+			}
+			if !broke.IsZero() && time.Since(broke) >= lostTime && !l.over() {
+				broke = time.Time{}
+				l.emit(Message{Kind: KindLost, Run: l.Run(), Text: "the application closed the connection and does not listen"})
+			}
+			if told || time.Since(began) > quickDials {
+				pause = dialSlow
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, max(dialLast, pause))
+			continue
+		}
+		pause, broke = dialFirst, time.Time{}
+		err = l.serve(ctx, conn)
+		began = time.Now()
+		if l.over() {
+			return
+		}
+		l.log.Debug("channel broken", "run", l.Run(), "err", err)
+		broke = time.Now()
+	}
+}
+
+func (l *Link) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// serve reads one connection to its end.
+func (l *Link) serve(ctx context.Context, conn net.Conn) error {
+	reading := make(chan struct{})
+	l.mu.Lock()
+	l.conn, l.reading, l.sent, l.open = conn, reading, false, false
+	l.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func() {
+		l.mu.Lock()
+		l.conn, l.reading, l.open = nil, nil, false
+		l.mu.Unlock()
+		_ = conn.Close()
+		close(reading)
+	}()
+	l.sayRestore()
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		line, err := readLine(r)
+		if err != nil {
+			if errors.Is(err, errLine) {
+				l.emit(Message{Kind: KindError, Run: l.Run(), Text: err.Error()})
+			}
+			return err
+		}
+		var m Message
+		if err := json.Unmarshal(line, &m); err != nil {
+			l.emit(Message{Kind: KindError, Run: l.Run(), Text: fmt.Sprintf("a line that is no message: %v", err)})
+			continue
+		}
+		l.take(m)
+	}
+}
+
+var errLine = fmt.Errorf("a message is longer than %d bytes", MaxLine)
+
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > MaxLine {
+			return nil, errLine
+		}
+		line = append(line, part...)
+		if err == nil {
+			return line, nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+	}
+}
+
+// take hands one message over.
+func (l *Link) take(m Message) {
+	l.mu.Lock()
+	run := l.run
+	if run == "" || m.Run != "" && m.Run != run {
+		l.mu.Unlock()
+		l.log.Warn("message of another run dropped", "run", run, "got", m.Run, "event", string(m.Kind))
+		return
+	}
+	m.Run = run
+	var flush []outgoing
+	if m.Kind == KindReady {
+		m.Resumed = l.restore != nil && l.restore.Resume || l.ready
+		l.ready, l.open = true, true
+		flush, l.pending = l.pending, nil
+	}
+	l.mu.Unlock()
+	switch m.Kind {
+	case KindReady, KindAnswer, KindSnapshot, KindEvent, KindError:
+		l.emit(m)
+	default:
+		l.emit(Message{Kind: KindError, Run: run, Text: fmt.Sprintf("a message of the unknown type %q", m.Kind)})
+	}
+	for _, m := range flush {
+		if err := l.say(m); err != nil {
+			l.log.Warn("message to the application", "run", run, "err", err)
+		}
+	}
+}
+
+// sayRestore sends restore when there is a connection and a run.
+func (l *Link) sayRestore() {
+	l.mu.Lock()
+	conn, r := l.conn, l.restore
+	if conn == nil || r == nil || l.sent {
+		l.mu.Unlock()
+		return
+	}
+	l.sent = true
+	m := outgoing{Type: "restore", Run: l.run, Snapshot: json.RawMessage("null"), Sequence: new(uint64)}
+	switch {
+	case r.Resume || l.ready: // The connection broke: the application has its state.
+		m.Resume = true
+	default:
+		if len(r.Body) > 0 {
+			m.Snapshot = r.Body
+		}
+		*m.Sequence = r.Sequence
+	}
+	l.mu.Unlock()
+	b, err := json.Marshal(m)
+	if err != nil {
+		l.emit(Message{Kind: KindError, Run: m.Run, Text: fmt.Sprintf("the snapshot is not JSON: %v", err)})
+		return
+	}
+	_ = l.put(append(b, '\n'))
+}
+
+// say sends a message of the run now, or keeps it until the application is ready.
+func (l *Link) say(m outgoing) error {
+	l.mu.Lock()
+	if !l.open {
+		defer l.mu.Unlock()
+		if len(l.pending) >= maxPending {
+			return ErrFull
+		}
+		l.pending = append(l.pending, m)
+		return nil
+	}
+	m.Run = l.run
+	l.mu.Unlock()
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("message to the application: %w", err)
+	}
+	if len(b) >= MaxLine {
+		return errLine
+	}
+	return l.put(append(b, '\n'))
+}
+
+func (l *Link) put(b []byte) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn == nil {
+		return io.ErrClosedPipe
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err := conn.Write(b); err != nil {
+		// Half a line may be out: only a new connection is clean.
+		_ = conn.Close()
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package channel_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/channel"
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+	"github.com/google/go-cmp/cmp"
+)
+
+// app is the application's side, driven by hand.
+type app struct {
+	t     *testing.T
+	conns chan net.Conn
+	conn  net.Conn
+	lines *bufio.Reader
+	got   chan channel.Message
+	link  *channel.Link
+}
+
+func newApp(t *testing.T) *app {
+	t.Helper()
+	a := &app{t: t, conns: make(chan net.Conn, 4), got: make(chan channel.Message, 64)}
+	a.link = channel.Dial(t.Context(), func(context.Context) (net.Conn, error) {
+		select {
+		case c := <-a.conns:
+			return c, nil
+		default:
+			return nil, fmt.Errorf("connection refused")
+		}
+	}, slog.New(slog.DiscardHandler), func(m channel.Message) { a.got <- m })
+	t.Cleanup(func() { a.link.Close(); <-a.link.Done() })
+	return a
+}
+
+// listen lets the next dial succeed.
+func (a *app) listen() {
+	ours, theirs := net.Pipe()
+	a.conns <- theirs
+	a.conn, a.lines = ours, bufio.NewReader(ours)
+}
+
+func (a *app) hears(want string) {
+	a.t.Helper()
+	_ = a.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	line, err := a.lines.ReadString('\n')
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, strings.TrimSpace(line)); diff != "" {
+		a.t.Errorf("to the application (-want +got):\n%s", diff)
+	}
+}
+
+func (a *app) says(line string) {
+	a.t.Helper()
+	if _, err := io.WriteString(a.conn, line+"\n"); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *app) told(kind channel.Kind, sequence uint64) channel.Message {
+	a.t.Helper()
+	select {
+	case m := <-a.got:
+		if m.Kind != kind || m.Sequence != sequence {
+			a.t.Fatalf("told %+v, want %s %d", m, kind, sequence)
+		}
+		return m
+	case <-time.After(10 * time.Second):
+		a.t.Fatalf("nothing was told, want %s", kind)
+	}
+	return channel.Message{}
+}
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		if err := a.link.Deliver(4, "early", []byte(`1`)); err != nil {
+			t.Fatal(err)
+		}
+		a.listen()
+		a.link.Begin("R1", channel.Restore{Body: []byte(`{"n":3}`), Sequence: 3})
+		a.hears(`{"type":"restore","run":"R1","snapshot":{"n":3},"sequence":3}`)
+		a.says(`{"type":"ready","run":"R1","sequence":3}`)
+		if m := a.told(channel.KindReady, 3); m.Resumed {
+			t.Error("a restore is told as a resume")
+		}
+		a.hears(`{"type":"event","run":"R1","sequence":4,"name":"early","data":1}`)
+		a.says(`{"type":"snapshot","run":"R1","sequence":4,"snapshot":[4]}`)
+		a.says(`{"type":"answer","run":"R1","sequence":4,"error":"no"}`)
+		if m := a.told(channel.KindSnapshot, 4); string(m.Snapshot) != "[4]" || m.Run != "R1" {
+			t.Errorf("snapshot %+v", m)
+		}
+		if m := a.told(channel.KindAnswer, 4); m.Error != "no" {
+			t.Errorf("answer %+v", m)
+		}
+		a.says(`{"type":"answer","run":"R0","sequence":3}`)
+		a.says(`{"type":"event","run":"R1","ordinal":1,"cause":4,"name":"out","data":{}}`)
+		a.told(channel.KindEvent, 0) // and nothing of R0
+
+		// The connection breaks: resumed, with what is still to be said after ready.
+		_ = a.conn.Close()
+		a.listen()
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
+		if err := a.link.TakeSnapshot(); err != nil {
+			t.Fatal(err)
+		}
+		a.says(`{"type":"ready","run":"R1","sequence":4}`)
+		if m := a.told(channel.KindReady, 4); !m.Resumed {
+			t.Error("a resume is told as a restore")
+		}
+		a.hears(`{"type":"take_snapshot","run":"R1"}`)
+
+		// It stays away: told once.
+		_ = a.conn.Close()
+		a.told(channel.KindLost, 0)
+		a.listen()
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
+	})
+}
+
+// TestDrain: what was written before the death is handed over before Drain returns.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.link.Begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	a.says(`{"type":"ready","run":"R1","sequence":0}`)
+	go func() {
+		_, _ = io.WriteString(a.conn, `{"type":"snapshot","run":"R1","sequence":9,"snapshot":1}`+"\n")
+		_ = a.conn.Close()
+	}()
+	a.link.Drain(5 * time.Second)
+	a.told(channel.KindReady, 0)
+	a.told(channel.KindSnapshot, 9)
+	<-a.link.Done()
+}
+
+func TestLongLine(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.link.Begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	go func() {
+		_, _ = io.WriteString(a.conn, `{"type":"snapshot","snapshot":"`+strings.Repeat("x", channel.MaxLine)+`"}`+"\n")
+	}()
+	a.told(channel.KindError, 0)
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	f := engine.NewFake()
+	id, err := f.Create(t.Context(), engine.Spec{Name: "bot", Image: "bot:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join("/data", "state.json")
+	if _, err := channel.Export(t.Context(), f, id, name); !engine.IsNotFound(err) {
+		t.Errorf("export of a missing file: %v", err)
+	}
+	if err := channel.Import(t.Context(), f, id, name, []byte("[57]")); err != nil {
+		t.Fatal(err)
+	}
+	body, err := channel.Export(t.Context(), f, id, name)
+	if err != nil || string(body) != "[57]" {
+		t.Errorf("got %q %v", body, err)
+	}
+}

@@ -22,7 +22,9 @@ func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
 		g.then(&Answer{Reply: c.Reply, Err: err})
 		return
 	}
-	t := w.turn(s, b, i, now, c.Traceparent)
+	traceparent, end := traced(c.Traceparent, i.id, "create")
+	defer end()
+	t := w.turn(s, b, i, now, traceparent)
 	data := c.Data
 	if c.Host != "" {
 		target := t.target()

@@ -71,7 +71,9 @@ func (w *Worker) observeInstance(s *Shard, b *Batch, o *Observation, now time.Ti
 			return
 		}
 	}
-	w.turn(s, b, i, now, f.GetTraceparent()).observe(o)
+	traceparent, end := traced(f.GetTraceparent(), id, f.GetEvent())
+	defer end()
+	w.turn(s, b, i, now, traceparent).observe(o)
 }
 
 // discover makes the instance of a container that is observed for the first
@@ -280,6 +282,9 @@ func (t *turn) after(f *agentv1.Observation) {
 		t.destroyed(f.GetContainerId())
 	case f.GetEvent() == "error.docker.create":
 		i.book.Start = false
+		if i.container() == "" {
+			i.book.Ended = t.now // nothing came of it: it may be forgotten, or made again
+		}
 	case i.book.Start && i.container() != "" && i.takes("system.start"):
 		i.book.Start = false
 		t.run(stimulus{origin: "intent", event: "system.start"})

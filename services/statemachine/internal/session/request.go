@@ -42,7 +42,9 @@ func (w *Worker) submit(s *Shard, b *Batch, r *Request, now time.Time) {
 		g.then(&Answer{Reply: r.Reply, Err: unknownInstance(r.Instance)})
 		return
 	}
-	t := w.turn(s, b, i, now, r.Traceparent)
+	traceparent, end := traced(r.Traceparent, i.id, r.Event)
+	defer end()
+	t := w.turn(s, b, i, now, traceparent)
 	response, err := t.accept(stimulus{origin: "event", event: r.Event, dataJSON: r.DataJSON, requestID: r.ID})
 	if err != nil {
 		g.then(&Answer{Reply: r.Reply, Err: err})

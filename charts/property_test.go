@@ -11,8 +11,9 @@ import (
 )
 
 // anyEvent draws an event of the engine, an answer of the agent, an intent, or
-// the passing of time, in an order that no engine would keep.
-func anyEvent(t *rapid.T, d *driver, container string) string {
+// the passing of time, in an order that no engine would keep. With relabel the
+// labels change now and then.
+func anyEvent(t *rapid.T, d *driver, container string, relabel bool) string {
 	run := fmt.Sprintf("2026-01-01T00:%02d:00Z", rapid.IntRange(1, 9).Draw(t, "run"))
 	data := map[string]any{"containerId": container, "startedAt": run, "inferred": rapid.Bool().Draw(t, "inferred")}
 	if rapid.IntRange(0, 2).Draw(t, "ours") == 0 {
@@ -28,6 +29,9 @@ func anyEvent(t *rapid.T, d *driver, container string) string {
 		"done.command.stop", "done.command.start", "error.docker.start", "error.docker.stop", "error.docker.pause",
 		"error.docker.remove", "error.outcome_unknown.start", "error.outcome_stale.stop", "advance", "advance",
 	}).Draw(t, "event")
+	if relabel && (name == "docker.create" || name == "docker.inspect" || name == "docker.update") && rapid.Bool().Draw(t, "relabelled") {
+		data["managed"] = rapid.Bool().Draw(t, "managed")
+	}
 	switch name {
 	case "advance":
 		d.advance(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "ms")) * time.Millisecond)
@@ -97,7 +101,7 @@ func TestInspectIsTheTruth(t *testing.T) {
 			if container == "c2" && rapid.IntRange(0, 3).Draw(t, "former") == 0 {
 				about = "c1" // late news of the container that was replaced
 			}
-			anyEvent(t, d, about)
+			anyEvent(t, d, about, true)
 		}
 		data := map[string]any{
 			"containerId": container, "inferred": true,
@@ -128,7 +132,7 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drive(t, false, nil)
 		for range rapid.IntRange(0, 20).Draw(t, "events") {
-			anyEvent(t, d, "c1")
+			anyEvent(t, d, "c1", false)
 			for _, intent := range []string{"start", "stop", "restart", "kill", "pause", "unpause", "remove", "restore", "take_snapshot"} {
 				if d.ip.Accepts("system." + intent) {
 					t.Fatalf("system.%s is accepted in %v", intent, d.ip.Configuration())
@@ -154,7 +158,7 @@ func TestNothingFollowsAnUnfinishedStop(t *testing.T) {
 		seen := 0
 		var until time.Time // a stop is out until then, or until it is answered
 		for range rapid.IntRange(1, 25).Draw(t, "events") {
-			name := anyEvent(t, d, "c1")
+			name := anyEvent(t, d, "c1", true)
 			if name == "done.command.stop" || name == "error.docker.stop" || name == "error.outcome_stale.stop" {
 				until = time.Time{}
 			}

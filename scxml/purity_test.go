@@ -25,7 +25,7 @@ var allowedImports = map[string][]string{
 	"datamodel": {
 		"encoding/json", "encoding/xml", "errors", "fmt", "io", "maps", "math", "math/rand/v2", "regexp", "slices",
 		"strconv", "strings", "sync/atomic", "time", "unicode/utf8",
-		"github.com/dop251/goja", "github.com/dop251/goja/ast", "github.com/dop251/goja/parser",
+		"github.com/dop251/goja", "github.com/dop251/goja/ast", "github.com/dop251/goja/parser", "github.com/dop251/goja/token",
 	},
 }
 

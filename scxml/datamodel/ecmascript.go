@@ -25,6 +25,14 @@ type compiled struct {
 	// constant is the value of a literal, which needs no machine.
 	constant   any
 	isConstant bool
+	// fast, if not nil, often gives the value without a machine; names are
+	// the variables that it reads.
+	fast  fast
+	names []string
+	// words are the names that the text could make variables of; dynamic says
+	// that it could make any.
+	words   []string
+	dynamic bool
 	// name is set for a location that is one identifier.
 	name string
 }
@@ -37,8 +45,11 @@ var (
 	eventName  = regexp.MustCompile(`\b_event\b`)
 	// impure finds what might change something: calls other than of In and
 	// Math, assignments, and the words and signs that lead to either.
-	impure   = regexp.MustCompile("[\\w$\\])]\\s*\\(|\\+\\+|--|=>|`|\\b(new|delete|function|class)\\b|[^=!<>]=[^=]|>>=|<<=")
-	harmless = regexp.MustCompile(`\b(In|Math\.(abs|ceil|floor|max|min|round))\s*\(`)
+	impure        = regexp.MustCompile("[\\w$\\])]\\s*\\(|\\+\\+|--|=>|`|\\b(new|delete|function|class)\\b|[^=!<>]=[^=]|>>=|<<=")
+	builtinChange = regexp.MustCompile(`prototype|__proto__|defineProperty|defineProperties|Reflect|setPrototypeOf|\beval\b|\bFunction\b`)
+	word          = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
+	dynamic       = regexp.MustCompile(`\bthis\b|\bglobalThis\b|\beval\b|\bFunction\b|\bwith\b|\\u`)
+	harmless      = regexp.MustCompile(`\b(In|Math\.(abs|ceil|floor|max|min|round))\s*\(`)
 )
 
 var reserved = map[string]bool{}
@@ -69,7 +80,13 @@ func (ecmascript) expr(src string, kind exprKind) *Expr {
 		e.Err = syntaxError(err)
 		return e
 	}
-	e.prog = &compiled{program: program}
+	c := &compiled{program: program}
+	if e.pure {
+		c.fast, c.names = compileFast(trimmed)
+	} else {
+		c.scan(src)
+	}
+	e.prog = c
 	return e
 }
 
@@ -153,8 +170,23 @@ func (ecmascript) Script(src string) *Expr {
 		e.Err = syntaxError(err)
 		return e
 	}
-	e.prog = &compiled{program: program}
+	c := &compiled{program: program}
+	c.scan(src)
+	e.prog = c
 	return e
+}
+
+// scan finds the names that code could declare or assign to. Asking the global
+// object for all of its names would make goja build every built-in first.
+func (c *compiled) scan(src string) {
+	c.dynamic = dynamic.MatchString(src)
+	seen := map[string]bool{}
+	for _, w := range word.FindAllString(src, -1) {
+		if !seen[w] && !reserved[w] && !builtins[w] {
+			seen[w] = true
+			c.words = append(c.words, w)
+		}
+	}
 }
 
 func syntaxError(err error) error {
@@ -166,5 +198,11 @@ func syntaxError(err error) error {
 }
 
 func (ecmascript) NewStore(sys *System, scripts []*Expr) Store {
-	return &ecmaStore{sys: sys, scripts: scripts, data: map[string]any{}}
+	s := &ecmaStore{sys: sys, scripts: scripts, data: map[string]any{}}
+	for _, e := range scripts {
+		// A script that changes what all objects inherit changes what a
+		// missing property means.
+		s.slow = s.slow || builtinChange.MatchString(e.Source)
+	}
+	return s
 }

@@ -57,7 +57,7 @@ func (s *ecmaStore) machine() (*machine, error) {
 		m.keepOwned()
 		_ = m.guard(func() error {
 			g := m.vm.GlobalObject()
-			for _, name := range g.Keys() {
+			for _, name := range m.variables(nil) {
 				if _, saved := s.data[name]; !saved && m.owned[name] == nil {
 					// var makes properties that cannot be deleted.
 					if g.Delete(name) != nil {
@@ -165,6 +165,26 @@ func (m *machine) get(name string) goja.Value {
 	return v
 }
 
+// variables are the names that the scripts of the chart and the given code may
+// have made properties of the global object; not all of them need exist.
+func (m *machine) variables(code []*compiled) []string {
+	var names []string
+	for _, e := range m.store.scripts {
+		if c, ok := e.prog.(*compiled); ok {
+			code = append(code, c)
+		}
+	}
+	for _, c := range code {
+		if c.dynamic {
+			_ = m.guard(func() error { names = m.vm.GlobalObject().Keys(); return nil })
+			return names
+		}
+		names = append(names, c.words...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // has says whether name is a variable of the chart.
 func (m *machine) has(name string) bool {
 	if _, ok := m.store.data[name]; ok {
@@ -186,7 +206,7 @@ func (m *machine) keepOwned() {
 	m.owned = map[string]goja.Value{}
 	_ = m.guard(func() error {
 		g := m.vm.GlobalObject()
-		for _, name := range g.Keys() {
+		for _, name := range m.variables(nil) {
 			if v := g.Get(name); v != nil {
 				if _, err := m.export(v, m.store.sys.DataBytes); errors.Is(err, errNotData) {
 					m.owned[name] = v

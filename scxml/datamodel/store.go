@@ -20,7 +20,9 @@ type ecmaStore struct {
 	sys     *System
 	scripts []*Expr
 	data    map[string]any
-	size    map[string]int
+	// size has the bytes of each variable, total their sum.
+	size  map[string]int
+	total int
 
 	event  *Event
 	loaded bool
@@ -31,6 +33,11 @@ type ecmaStore struct {
 	// names single ones.
 	all     bool
 	changed map[string]bool
+	// touched are the expressions and scripts of this step that may have made
+	// variables.
+	touched []*compiled
+	// slow says that every expression goes to the machine.
+	slow bool
 
 	running     atomic.Pointer[goja.Runtime]
 	interrupted atomic.Bool
@@ -57,6 +64,9 @@ func (s *ecmaStore) Eval(e *Expr) (any, error) {
 	if c, ok := e.prog.(*compiled); ok && c.isConstant {
 		return Plain(c.constant), nil
 	}
+	if v, ok := s.tryFast(e); ok {
+		return Plain(v), nil
+	}
 	v, err := s.run(e)
 	if err != nil {
 		return nil, err
@@ -74,6 +84,9 @@ func (s *ecmaStore) Bool(e *Expr) (bool, error) {
 			return b, nil
 		}
 	}
+	if v, ok := s.tryFast(e); ok {
+		return truth(v), nil
+	}
 	v, err := s.run(e)
 	if err != nil {
 		return false, err
@@ -88,6 +101,11 @@ func (s *ecmaStore) Assign(loc, e *Expr) error {
 	if c, ok := e.prog.(*compiled); ok && c.isConstant {
 		return s.Put(loc, c.constant)
 	}
+	// An object would become an alias of the variable that it comes from, which
+	// only the machine can show.
+	if v, ok := s.tryFast(e); ok && typeOf(v) != 0 {
+		return s.Put(loc, v)
+	}
 	v, err := s.run(e)
 	if err != nil {
 		return err
@@ -101,11 +119,12 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 	}
 	name := loc.prog.(*compiled).name
 	if _, known := s.data[name]; known && s.m == nil {
-		if n, err := measure(v, s.sys.DataBytes); err == nil {
+		n, err := measure(v, s.sys.DataBytes-s.total+s.size[name])
+		if err == nil {
 			s.data[name] = v
 			s.resize(name, n)
-			return nil
 		}
+		return err
 	}
 	m, err := s.machine()
 	if err != nil {
@@ -169,6 +188,7 @@ func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
 	}
 	if !e.pure {
 		s.all = true
+		s.touched = append(s.touched, c)
 	}
 	var v goja.Value
 	err = m.guard(func() error {
@@ -273,12 +293,9 @@ func (s *ecmaStore) Settle() []error {
 		for name := range s.data {
 			names[name] = true
 		}
-		_ = s.m.guard(func() error {
-			for _, name := range s.m.vm.GlobalObject().Keys() {
-				names[name] = true
-			}
-			return nil
-		})
+		for _, name := range s.m.variables(s.touched) {
+			names[name] = true
+		}
 	} else {
 		maps.Copy(names, s.changed)
 	}
@@ -316,7 +333,7 @@ func (s *ecmaStore) Settle() []error {
 }
 
 func (s *ecmaStore) Discard() {
-	s.m, s.all, s.changed, s.random = nil, false, nil, nil
+	s.m, s.all, s.changed, s.touched, s.random = nil, false, nil, nil, nil
 	s.running.Store(nil)
 }
 
@@ -324,13 +341,14 @@ func (s *ecmaStore) resize(name string, n int) {
 	if s.size == nil {
 		s.size = map[string]int{}
 	}
+	s.total += n - s.size[name]
 	s.size[name] = n
 }
 
 func (s *ecmaStore) Data() map[string]any { return s.data }
 
 func (s *ecmaStore) Restore(data map[string]any) {
-	s.data, s.size, s.m, s.loaded = data, nil, nil, true
+	s.data, s.size, s.total, s.m, s.loaded = data, nil, 0, nil, true
 	for name, v := range data {
 		n, _ := measure(v, math.MaxInt)
 		s.resize(name, n)

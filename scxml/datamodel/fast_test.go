@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datamodel
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// operands are values whose conversions differ.
+var operands = []any{
+	nil, Undefined{}, true, false, 0.0, math.Copysign(0, -1), 1.0, -1.5, 1e15, 1e21, 0.1, math.NaN(), math.Inf(1), math.Inf(-1),
+	"", "0", "1", "abc", "ä", "\U0001F600", "\uFFFD", "NaN", "[object Object]",
+	[]any{}, []any{1.0, "x"}, map[string]any{}, map[string]any{"a": 1.0, "length": 2.0}, map[string]any{"a": map[string]any{"b": "x"}}, XML("<a/>"),
+}
+
+func drawExpr(t *rapid.T, depth int) string {
+	leaf := []string{"x", "y", "z", "1", "0", "-1", "2.5", "'a'", "''", "'length'", "true", "false", "null", "undefined", "NaN", "Infinity",
+		"nothing", "_event.data", "_event.name", "_event.sendid", "_event", "x.a", "y.a.b", "z.length", "x[0]", "y['a']", "z.toString", "x.nothing",
+		"In('here')", "In('there')", "In(x)", "_name"}
+	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf?") == 0 {
+		return rapid.SampledFrom(leaf).Draw(t, "leaf")
+	}
+	a := drawExpr(t, depth-1)
+	switch rapid.IntRange(0, 5).Draw(t, "form") {
+	case 0:
+		return "!" + "(" + a + ")"
+	case 1:
+		return "-(" + a + ")"
+	case 2:
+		return fmt.Sprintf("(%s) ? (%s) : (%s)", a, drawExpr(t, depth-1), drawExpr(t, depth-1))
+	case 3:
+		return fmt.Sprintf("(%s)[%s]", a, drawExpr(t, depth-1))
+	default:
+		op := rapid.SampledFrom([]string{"===", "!==", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "&&", "||"}).Draw(t, "operator")
+		return fmt.Sprintf("(%s) %s (%s)", a, op, drawExpr(t, depth-1))
+	}
+}
+
+// TestFastMeansTheSame draws expressions of the fast subset and compares what
+// they give without and with the machine.
+func TestFastMeansTheSame(t *testing.T) {
+	t.Parallel()
+	answered := 0
+	rapid.Check(t, func(t *rapid.T) {
+		data := map[string]any{}
+		for _, name := range []string{"x", "y", "z"} {
+			data[name] = rapid.SampledFrom(operands).Draw(t, name)
+		}
+		event := &Event{Name: "e", Data: rapid.SampledFrom(operands).Draw(t, "event")}
+		sys := &System{CallDepth: 100, DataBytes: 10_000, In: func(id string) bool { return id == "here" }, Name: "n"}
+		e := ECMAScript().Expr(drawExpr(t, 3))
+		s := &ecmaStore{sys: sys, data: data, event: event}
+		v, ok := s.tryFast(e)
+		if !ok {
+			return
+		}
+		answered++
+		got := AppendCanonical(nil, v)
+		js, err := s.run(e)
+		if err != nil {
+			t.Fatalf("%s with x=%v y=%v z=%v: fast gives %s, the machine fails: %v", e.Source, data["x"], data["y"], data["z"], got, err)
+		}
+		value, err := s.m.export(js, sys.DataBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := AppendCanonical(nil, value); !bytes.Equal(got, want) {
+			t.Fatalf("%s with x=%#v y=%#v z=%#v: fast gives %s, the machine %s", e.Source, data["x"], data["y"], data["z"], got, want)
+		}
+		if truth(v) != js.ToBoolean() {
+			t.Fatalf("%s: the truth of %s differs", e.Source, got)
+		}
+	})
+	if answered == 0 {
+		t.Error("the fast path never answered")
+	}
+	t.Logf("the fast path answered %d times", answered)
+}

@@ -61,7 +61,7 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 			a.fail(err)
 			return nil, err
 		}
-		a.c.fault("begun", c.Verb)
+		a.point("begun", c.Verb)
 	}
 	if c.ContainerID != "" {
 		a.attribute(ctx, c, true)
@@ -84,8 +84,15 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 		extra, err = a.call(ctx, &w)
 		return err
 	})
-	a.c.fault("called", c.Verb)
+	a.point("called", c.Verb)
 	return extra, err
+}
+
+// point is where a test may let the agent die.
+func (a *agent) point(name, verb string) {
+	if a.c.fault(name, verb) {
+		a.fail(context.Canceled)
+	}
 }
 
 // attribute tells the observer which events are of our own making.
@@ -254,7 +261,7 @@ func (a *agent) start(ctx context.Context, w *act) error {
 		}
 		return err
 	}
-	a.c.fault("started", w.Verb)
+	a.point("started", w.Verb)
 	if r == nil && !file {
 		return nil
 	}

@@ -77,8 +77,9 @@ type Config struct {
 
 	// engine replaces Engine in tests.
 	engine engine.Engine
-	// fault is called at points where tests let the agent die.
-	fault func(point, verb string)
+	// fault is called at points where tests let the agent die; true ends it there
+	// and then, without another call or record.
+	fault func(point, verb string) bool
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -113,7 +114,7 @@ func (c *Config) check() error {
 		c.StartEvery = 50 * time.Millisecond
 	}
 	if c.fault == nil {
-		c.fault = func(string, string) {}
+		c.fault = func(string, string) bool { return false }
 	}
 	return nil
 }

@@ -3,14 +3,9 @@
 package engine_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -18,8 +13,6 @@ import (
 	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine/enginetest"
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/client"
 )
 
 func TestFakeConforms(t *testing.T) {
@@ -45,7 +38,7 @@ func TestDockerConforms(t *testing.T) {
 	// The subtests are parallel: a group makes the cleanups wait for them.
 	t.Run("engine", func(t *testing.T) {
 		enginetest.Run(t, enginetest.Subject{
-			Engine: d, Image: importProbe(t), Mount: dir + ":/run/chartroom",
+			Engine: d, Image: enginetest.Image(t), Mount: dir + ":/run/chartroom",
 			HostKill: func(id string) error {
 				c, err := d.Inspect(context.Background(), id)
 				if err != nil {
@@ -55,54 +48,6 @@ func TestDockerConforms(t *testing.T) {
 			},
 		})
 	})
-}
-
-// importProbe builds the test's program and makes an image of it alone, which
-// needs no registry.
-func importProbe(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "probe")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./enginetest/probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, out)
-	}
-	body, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	if err := w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(body))}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(body); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cli.Close()
-	ref := fmt.Sprintf("chartroom-test/probe:%d", time.Now().UnixNano()) // one a test: each removes its own
-	r, err := cli.ImageImport(t.Context(), image.ImportSource{Source: &b, SourceName: "-"}, ref,
-		image.ImportOptions{Changes: []string{`ENTRYPOINT []`, `CMD ["/probe","run"]`, `LABEL chartroom.test=engine`}})
-	if err != nil {
-		t.Fatalf("import the probe: %v", err)
-	}
-	_, _ = io.Copy(io.Discard, r)
-	_ = r.Close()
-	t.Cleanup(func() {
-		cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-		if err == nil {
-			_, _ = cli.ImageRemove(context.Background(), ref, image.RemoveOptions{})
-			_ = cli.Close()
-		}
-	})
-	return ref
 }
 
 func TestScopedDockerKnowsOnlyItsOwn(t *testing.T) {
@@ -118,7 +63,7 @@ func TestScopedDockerKnowsOnlyItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	probe := importProbe(t)
+	probe := enginetest.Image(t)
 	ids := map[string]string{}
 	for name, e := range map[string]engine.Engine{"theirs": all, "mine": mine} {
 		id, err := e.Create(t.Context(), engine.Spec{Name: fmt.Sprintf("chartroom-%s-%d", name, os.Getpid()), Image: probe})

@@ -92,13 +92,18 @@ type worldConn struct {
 // Close implements Conn.
 func (c *worldConn) Close(string) { c.once.Do(func() { close(c.closed) }) }
 
-func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
-	t.Helper()
+// containerChart is the chart of a container, compiled once.
+var containerChart = sync.OnceValues(func() (*Chart, error) {
 	document, err := charts.Document("container")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	chart, err := Compile("container", document)
+	return Compile("container", document)
+})
+
+func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
+	t.Helper()
+	chart, err := containerChart()
 	if err != nil {
 		t.Fatal(err)
 	}

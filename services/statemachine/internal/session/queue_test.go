@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
+)
+
+// bench holds one hosted instance outside any loop, and the rows that a store
+// would have of it.
+type bench struct {
+	w     *Worker
+	shard *Shard
+	i     *Instance
+	now   time.Time
+	queue map[uint64]bool
+	blobs map[string]bool
+	// trimmed is book.Trimmed at the last check.
+	trimmed uint64
+}
+
+func newBench(t interface{ Fatal(...any) }, limit int) *bench {
+	chart, err := containerChart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{
+		w:     NewWorker(Config{Log: slog.New(slog.DiscardHandler)}),
+		shard: NewShard(ShardOf("h1"), Fence{Epoch: 1, Nonce: "n"}),
+		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), queue: map[uint64]bool{}, blobs: map[string]bool{},
+	}
+	b.i = &Instance{id: "web@h1", chart: chart, view: &fleetv1.Instance{
+		InstanceId: "web@h1", Name: "web", HostId: "h1", Managed: true,
+		Target: &fleetv1.Target{Kind: "container", Channel: "socket", ContainerId: "c1", StartedTime: timestamppb.New(b.now)},
+	}}
+	b.i.book.Options = fmt.Appendf(nil, `{"breaker":{"queue":%d}}`, limit)
+	b.do(func(t *turn) { _ = t.begin(map[string]any{"managed": true}) })
+	return b
+}
+
+// do takes one turn and gives its rows to the store.
+func (b *bench) do(f func(*turn)) *snapshotv1.Step {
+	b.now = b.now.Add(time.Second)
+	batch := newBatch()
+	f(b.w.turn(b.shard, batch, b.i, b.now, ""))
+	out := &snapshotv1.Step{}
+	for _, g := range batch.groups {
+		for _, st := range g.steps {
+			out = st.out
+			given := map[string]bool{}
+			for _, blob := range out.GetBlobs() {
+				given[blob.GetSha256()] = true
+			}
+			for _, e := range out.GetQueuePut() {
+				b.queue[e.GetSequence()] = true
+			}
+			for n := range b.queue {
+				if n <= out.GetQueueTrim() || slices.Contains(out.GetQueueDelete(), n) {
+					delete(b.queue, n)
+				}
+			}
+			for _, sha := range out.GetBlobAdd() {
+				b.blobs[sha] = true
+			}
+			for _, sha := range out.GetBlobRemove() {
+				delete(b.blobs, sha)
+			}
+		}
+	}
+	return out
+}
+
+// TestQueueAndSnapshots compares the queue and the kept snapshots with what
+// the documents promise, under generated accepts, answers, dumps, deaths,
+// rewinds and verdicts.
+func TestQueueAndSnapshots(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		const limit = 12
+		b := newBench(rt, limit)
+		i := b.i
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.SampledFrom([]string{"accept", "accept", "answer", "answer", "dump", "dump", "verdict", "restore", "letter"}).Draw(rt, "what") {
+			case "accept":
+				if len(i.queue) < limit {
+					b.do(func(t *turn) { t.enqueue("x", nil, "") })
+				}
+			case "answer":
+				b.do(func(t *turn) { t.answered(min(i.book.Delivered+1, i.book.Accepted)) })
+			case "dump":
+				contained := i.book.Delivered
+				body := fmt.Sprintf("%d-%d", contained, rapid.IntRange(0, 3).Draw(rt, "body"))
+				b.do(func(t *turn) {
+					t.keep(&agentv1.Snapshot{Sha256: body, Inline: []byte(body), ContainedSequence: contained, RunTime: i.view.GetTarget().GetStartedTime()}, b.now)
+				})
+			case "verdict":
+				if kept := i.view.GetSnapshots(); len(kept) > 0 {
+					s := rapid.SampledFrom(kept).Draw(rt, "snapshot")
+					verdict := rapid.SampledFrom([]string{"proven", "suspect", "quarantined"}).Draw(rt, "verdict")
+					b.do(func(t *turn) { _ = t.judge(s.GetNumber(), verdict) })
+				}
+			case "restore":
+				usable := slices.DeleteFunc(slices.Clone(i.view.GetSnapshots()), func(s *fleetv1.ApplicationSnapshot) bool {
+					return s.GetVerdict() == fleetv1.Verdict_VERDICT_QUARANTINED
+				})
+				if len(usable) > 0 {
+					s := rapid.SampledFrom(usable).Draw(rt, "snapshot")
+					i.book.Restored = s.GetNumber()
+					b.do(func(t *turn) { t.rewind(s.GetContainedSequence()) })
+				}
+			case "letter":
+				b.do(func(t *turn) { t.deadLetter(i.book.Delivered + 1) })
+			}
+			b.check(rt, limit)
+		}
+	})
+}
+
+func (b *bench) check(t *rapid.T, limit int) {
+	i := b.i
+	kept := i.view.GetSnapshots()
+	if len(kept) > snapshotsKept {
+		t.Fatalf("%d snapshots kept, at most %d", len(kept), snapshotsKept)
+	}
+	want := map[string]bool{}
+	for _, s := range kept {
+		want[s.GetSha256()] = true
+	}
+	if fmt.Sprint(want) != fmt.Sprint(b.blobs) {
+		t.Fatalf("the store holds bodies %v for snapshots of %v", b.blobs, want)
+	}
+	var memory []uint64
+	for _, e := range i.queue {
+		memory = append(memory, e.GetSequence())
+		if !b.queue[e.GetSequence()] {
+			t.Fatalf("entry %d is in memory and not stored (%v)", e.GetSequence(), b.queue)
+		}
+	}
+	if len(memory) != len(b.queue) {
+		t.Fatalf("memory has %v, the store %v", memory, b.queue)
+	}
+	if !slices.IsSorted(memory) || len(memory) > limit {
+		t.Fatalf("queue %v", memory)
+	}
+	// What could be restored can be replayed: nothing is trimmed that a kept
+	// snapshot does not contain, but for a last proven one that alone would
+	// hold more than half of the queue.
+	if i.book.Trimmed > b.trimmed {
+		proven := i.lastProven()
+		for _, s := range kept {
+			if s.GetVerdict() != fleetv1.Verdict_VERDICT_QUARANTINED && s != proven && i.book.Trimmed > s.GetContainedSequence() {
+				t.Fatalf("trimmed to %d, but snapshot %d contains up to %d", i.book.Trimmed, s.GetNumber(), s.GetContainedSequence())
+			}
+		}
+	}
+	b.trimmed = i.book.Trimmed
+}
+
+// TestDeadLetter checks that a poisonous event leaves the queue for good, in
+// memory and in the store, and that delivery goes on behind it.
+func TestDeadLetter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	for range 3 {
+		b.do(func(t *turn) { t.enqueue("x", nil, "") })
+	}
+	b.do(func(t *turn) { t.answered(1) })
+	out := b.do(func(t *turn) {
+		if err := t.tell("event.dead_letter", map[string]any{"sequence": 2.0}); err != nil {
+			panic(err)
+		}
+	})
+	if len(out.GetLog()) != 1 || out.GetLog()[0].GetSeverity() != fleetv1.Severity_SEVERITY_ERROR {
+		t.Errorf("log %v, want one error", out.GetLog())
+	}
+	if k := b.i.firstAfter(b.i.book.Delivered); b.i.queue[k].GetSequence() != 3 {
+		t.Errorf("next is %d, want 3", b.i.queue[k].GetSequence())
+	}
+	if b.queue[2] {
+		t.Error("event 2 is still stored")
+	}
+}
+
+// TestProvenStays checks that the last proven snapshot is never evicted.
+func TestProvenStays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1000)
+	dump := func(n int) {
+		b.do(func(t *turn) {
+			t.keep(&agentv1.Snapshot{Sha256: fmt.Sprint("sha", n), RunTime: b.i.view.GetTarget().GetStartedTime()}, b.now)
+		})
+	}
+	dump(1)
+	b.do(func(t *turn) { _ = t.judge(1, "proven") })
+	for n := 2; n <= 20; n++ {
+		dump(n)
+	}
+	if b.i.snapshot(1) == nil || b.i.snapshot(20) == nil || len(b.i.view.GetSnapshots()) != snapshotsKept {
+		t.Errorf("kept %v", b.i.view.GetSnapshots())
+	}
+}

@@ -116,16 +116,22 @@ func TestNothingIsLostWhateverIsKilled(t *testing.T) {
 		}},
 	} {
 		if !t.Run(fault.name, func(t *testing.T) {
+			f.TellStory(t, app.ID)
 			s := startSending(t, f, app.ID)
-			// In the middle of the sending, not before it.
-			rig.Eventually(t, 30*time.Second, "events arrive", func() error {
-				i, err := f.Instance(t, app.ID)
-				if err == nil && i.GetQueue().GetDeliveredSequence() < 5 {
-					err = fmt.Errorf("delivered %d", i.GetQueue().GetDeliveredSequence())
-				}
-				return err
-			})
+			delivered := func(least uint64) (reached uint64) {
+				rig.Eventually(t, 60*time.Second, "events are delivered", func() error {
+					i, err := f.Instance(t, app.ID)
+					if reached = i.GetQueue().GetDeliveredSequence(); err == nil && reached < least {
+						err = fmt.Errorf("%d of %d, %s", reached, least, i.GetWhy())
+					}
+					return err
+				})
+				return reached
+			}
+			// In the middle of the sending, neither before nor after it.
+			before := delivered(5)
 			fault.do(t)
+			delivered(before + 10)
 			f.InState(t, app.ID, "running", 60*time.Second)
 			acknowledged := s.stop()
 			checkGreeted(t, app, acknowledged)

@@ -234,7 +234,9 @@ func CountEvents(t testing.TB, name, action string) int {
 	if err != nil {
 		t.Fatalf("when %s was created: %v", name, err)
 	}
-	out := output(t, "docker", "events", "--since", strconv.FormatInt(created.Unix(), 10), "--until", "0s",
+	// With its fraction: a whole second would leave out what happened in this one.
+	until := fmt.Sprintf("%.9f", float64(time.Now().UnixNano())/1e9)
+	out := output(t, "docker", "events", "--since", strconv.FormatInt(created.Unix(), 10), "--until", until,
 		"--filter", "container="+name, "--filter", "event="+action, "--format", "{{.Action}}")
 	return len(strings.Fields(out))
 }

@@ -235,3 +235,30 @@ func (f *Fleet) Send(t testing.TB, id, event string, data map[string]any, reques
 	})
 	return r
 }
+
+// TellStory prints the log of an instance and its queue when the test fails.
+func (f *Fleet) TellStory(t testing.TB, id string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Second)
+		defer cancel()
+		r, err := f.API.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: id, PageSize: 1000})
+		if err != nil {
+			t.Logf("the log of %s: %v", id, err)
+			return
+		}
+		var b strings.Builder
+		for _, e := range r.GetEntries() {
+			fmt.Fprintf(&b, "%4d %s %-11s %-22s %.160s", e.GetSequence(), e.GetTime().AsTime().Format("05.000"), e.GetOrigin(), e.GetEvent(), e.GetDataJson())
+			for _, effect := range e.GetEffects() {
+				fmt.Fprintf(&b, "\n       -> %s %s %.120s", effect.GetKind(), effect.GetName(), effect.GetDataJson())
+			}
+			b.WriteByte('\n')
+		}
+		i, err := f.API.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: id})
+		t.Logf("what happened to %s:\n%squeue %v, snapshots %v (%v)", id, b.String(), i.GetInstance().GetQueue(), i.GetInstance().GetSnapshots(), err)
+	})
+}

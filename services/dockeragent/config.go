@@ -60,6 +60,9 @@ type Config struct {
 	Security transport.Security
 	// Engine is "docker" (default; DOCKER_HOST or the local socket) or "fake".
 	Engine string
+	// Only is a label, "NAME=VALUE": containers without it are observed and
+	// never touched, whatever their other labels say. Empty: no such bound.
+	Only string
 	// Address is where health is served (default DefaultAddress); "none" serves none.
 	Address string
 	// Listener replaces Address; the service closes it.

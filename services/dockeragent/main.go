@@ -28,6 +28,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.StringVar(&c.HostID, "host-id", "", "`ID` under which this host is enrolled, once (default: the host name)")
 	flags.StringVar(&c.DisplayName, "display-name", "", "`NAME` for people (default: the host name)")
 	flags.StringVar(&c.Engine, "engine", "docker", "docker (at DOCKER_HOST or the local socket) or fake")
+	flags.StringVar(&c.Only, "only", getenv("CHARTROOM_ONLY"), "act only on containers with this label, `NAME=VALUE` (CHARTROOM_ONLY)")
 	flags.StringVar(&c.Address, "address", DefaultAddress, "serve health on `HOST:PORT`, or none")
 	flags.Int64Var(&c.JournalBytes, "journal-bytes", 64<<20, "bound of the journal in `BYTES`")
 	flags.DurationVar(&c.StartEvery, "start-every", 0, "pause between restarts of crashed containers of one image (default 50ms)")

@@ -99,6 +99,13 @@ func (s *Service) connect(c *Config) error {
 			return fmt.Errorf("engine %q: want docker or fake", c.Engine)
 		}
 	}
+	if c.Only != "" {
+		bound, err := engine.Only(s.agent.engine, c.Only)
+		if err != nil {
+			return err
+		}
+		s.agent.engine = bound
+	}
 	if c.Statemachine == nil {
 		conn, err := transport.Dial(c.StatemachineAddress, c.Security)
 		if err != nil {

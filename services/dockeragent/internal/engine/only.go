@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// Only gives an engine on which containers without a label, "NAME=VALUE", seem not
+// to be enabled: they are observed and never touched. So two fleets can share an
+// engine, and a demonstration or a test cannot act on what it did not make. What is
+// created through it gets the label.
+func Only(e Engine, label string) (Engine, error) {
+	name, value, ok := strings.Cut(label, "=")
+	if !ok || name == "" {
+		return nil, fmt.Errorf("label %q: want NAME=VALUE", label)
+	}
+	return only{e, name, value}, nil
+}
+
+type only struct {
+	Engine
+	name, value string
+}
+
+// Inspect implements Engine.
+func (o only) Inspect(ctx context.Context, id string) (Container, error) {
+	c, err := o.Engine.Inspect(ctx, id)
+	if err == nil && c.Labels[o.name] != o.value {
+		c.Labels = maps.Clone(c.Labels) // the engine may keep its own
+		delete(c.Labels, "chartroom.enable")
+	}
+	return c, err
+}
+
+// Create implements Engine.
+func (o only) Create(ctx context.Context, spec Spec) (string, error) {
+	spec.Labels = maps.Clone(spec.Labels)
+	if spec.Labels == nil {
+		spec.Labels = map[string]string{}
+	}
+	spec.Labels[o.name] = o.value
+	return o.Engine.Create(ctx, spec)
+}

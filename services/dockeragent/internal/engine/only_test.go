@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package engine_test
+
+import (
+	"testing"
+
+	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
+)
+
+func TestOnly(t *testing.T) {
+	t.Parallel()
+	fake := engine.NewFake()
+	mine, err := engine.Only(fake, "team=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := fake.Create(t.Context(), engine.Spec{Name: "other", Image: "x", Labels: map[string]string{"chartroom.enable": "true", "team": "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := mine.Create(t.Context(), engine.Spec{Name: "ours", Image: "x", Labels: map[string]string{"chartroom.enable": "true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{other: "", ours: "true"} {
+		c, err := mine.Inspect(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Labels["chartroom.enable"]; got != want {
+			t.Errorf("%s: enable is %q, want %q", c.Name, got, want)
+		}
+	}
+	// What the engine itself says is untouched.
+	if c, err := fake.Inspect(t.Context(), other); err != nil || c.Labels["chartroom.enable"] != "true" {
+		t.Errorf("the engine's own answer changed: %v %v", c.Labels, err)
+	}
+	for _, bad := range []string{"", "team", "=a"} {
+		if _, err := engine.Only(fake, bad); err == nil {
+			t.Errorf("%q is taken for a label", bad)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chartroom/chartroom/internal/cli"
 	"github.com/chartroom/chartroom/internal/transport"
+	"github.com/chartroom/chartroom/services/dockeragent"
 	"github.com/chartroom/chartroom/services/gateway"
 	"github.com/chartroom/chartroom/services/snapshot"
 	"github.com/chartroom/chartroom/services/statemachine"
@@ -54,9 +55,16 @@ func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) error {
 	if err != nil {
 		return err
 	}
+	agent, err := dockeragent.New(dockeragent.Config{
+		State: filepath.Join(c.Data, "agent"), HostID: c.Host, Engine: c.Engine, Only: c.Only, Statemachine: toMachine,
+		Address: "none", Log: c.Logger.With("service", "dockeragent"),
+	})
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"snapshot": snap.Run, "statemachine": state.Run, "gateway": gate.Run,
+		"snapshot": snap.Run, "statemachine": state.Run, "gateway": gate.Run, "dockeragent": agent.Run,
 	} {
 		group.Go(func() error {
 			if err := run(ctx); err != nil && ctx.Err() == nil {

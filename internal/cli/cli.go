@@ -49,6 +49,9 @@ type UpConfig struct {
 	Data string
 	// Engine is "docker" or "fake".
 	Engine string
+	// Only is a label, NAME=VALUE: containers without it are observed and never
+	// touched. Empty: no such bound.
+	Only string
 	// Listen is the address of the gateway.
 	Listen string
 	// Host is the host id; empty lets the agent enrol one.

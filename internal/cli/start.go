@@ -73,6 +73,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&config.Data, "data", or(a.env.Getenv("CHARTROOM_DATA"), dataDir(a.env.Getenv)), "directory of the store and the journal (CHARTROOM_DATA)")
 	f.StringVar(&config.Engine, "engine", "docker", "docker (at DOCKER_HOST or the default socket) or fake")
 	f.StringVar(&config.Listen, "listen", DefaultServer, "address of API and dashboard; one beyond loopback needs --tls-dir")
+	f.StringVar(&config.Only, "only", a.env.Getenv("CHARTROOM_ONLY"), "act only on containers with this label, NAME=VALUE (CHARTROOM_ONLY)")
 	f.StringVar(&config.Host, "host-id", "", "id of this host; empty enrols one, once")
 	return cmd
 }

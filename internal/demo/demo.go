@@ -102,7 +102,7 @@ func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
 	ready := make(chan cli.Running, 1)
 	s.running.Go(func() {
 		err := up(ctx, cli.UpConfig{
-			Data: s.dir, Engine: "docker", Listen: freeOf(cfg.Listen), Logger: cfg.Logger,
+			Data: s.dir, Engine: "docker", Only: s.docker.label, Listen: freeOf(cfg.Listen), Logger: cfg.Logger,
 		}, func(r cli.Running) { ready <- r })
 		if err == nil {
 			err = errors.New("the services ended")

@@ -80,7 +80,7 @@ type Point struct {
 // and 9.5 for labels.
 const (
 	nameHeight  = 16.0
-	nameWidth   = 7.0 // a character of a name
+	nameWidth   = 7.4 // a character of a name
 	lineHeight  = 12.0
 	lineWidth   = 5.5 // a character of a label
 	padding     = 10.0

@@ -130,15 +130,6 @@ func New(c Config) (_ *Service, err error) {
 	return s, nil
 }
 
-// Run makes a gateway and serves until ctx ends, which is no error.
-func Run(ctx context.Context, c Config) error {
-	s, err := New(c)
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
-}
-
 // connect uses a connection, or dials an address.
 func (s *Service) connect(
 	name string, conn grpc.ClientConnInterface, address string, security transport.Security,

@@ -35,7 +35,7 @@ type rig struct {
 }
 
 // newRig starts a gateway; it ends with the test.
-func newRig(t *testing.T, edit ...func(*gateway.Config)) *rig {
+func newRig(t testing.TB, edit ...func(*gateway.Config)) *rig {
 	t.Helper()
 	r := &rig{store: &fakestore.Store{}, statemachine: &fakeStatemachine{}}
 	r.store.PutHost(&fleetv1.Host{HostId: "h1", Connected: true, LastSeenTime: timestamppb.Now()})
@@ -70,7 +70,7 @@ func newRig(t *testing.T, edit ...func(*gateway.Config)) *rig {
 }
 
 // run runs a component until the test ends, and waits for it.
-func run(t *testing.T, f func(context.Context) error) {
+func run(t testing.TB, f func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -86,7 +86,7 @@ func run(t *testing.T, f func(context.Context) error) {
 }
 
 // serve serves a fake in memory and dials it.
-func serve(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
+func serve(t testing.TB, register func(*grpc.Server)) *grpc.ClientConn {
 	t.Helper()
 	m := transport.NewMemory()
 	srv := grpc.NewServer()
@@ -107,7 +107,7 @@ func serve(t *testing.T, register func(*grpc.Server)) *grpc.ClientConn {
 }
 
 // eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

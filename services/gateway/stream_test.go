@@ -25,7 +25,7 @@ type socket struct {
 	*websocket.Conn
 }
 
-func (r *rig) socket(t *testing.T) *socket {
+func (r *rig) socket(t testing.TB) *socket {
 	t.Helper()
 	conn, resp, err := websocket.Dial(t.Context(), "ws://"+r.address+"/v1/stream", nil)
 	if err != nil {
@@ -39,7 +39,7 @@ func (r *rig) socket(t *testing.T) *socket {
 	return &socket{conn}
 }
 
-func (s *socket) say(t *testing.T, message string) {
+func (s *socket) say(t testing.TB, message string) {
 	t.Helper()
 	if err := s.Write(t.Context(), websocket.MessageText, []byte(message)); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func (s *socket) say(t *testing.T, message string) {
 }
 
 // frame reads a frame.
-func (s *socket) frame(t *testing.T) string {
+func (s *socket) frame(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
@@ -59,7 +59,7 @@ func (s *socket) frame(t *testing.T) string {
 }
 
 // change reads a frame of a watch.
-func (s *socket) change(t *testing.T) *fleetv1.WatchResponse {
+func (s *socket) change(t testing.TB) *fleetv1.WatchResponse {
 	t.Helper()
 	text := s.frame(t)
 	r := &fleetv1.WatchResponse{}
@@ -70,7 +70,7 @@ func (s *socket) change(t *testing.T) *fleetv1.WatchResponse {
 }
 
 // until reads changes up to one, which it returns, in words.
-func (s *socket) until(t *testing.T, last string) (words []string, token string) {
+func (s *socket) until(t testing.TB, last string) (words []string, token string) {
 	t.Helper()
 	for {
 		c := s.change(t)
@@ -354,4 +354,26 @@ func TestStoreAway(t *testing.T) {
 		v, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: "bot0"})
 		return err == nil && !v.GetInstance().GetUnknown()
 	})
+}
+
+// BenchmarkSocket10000 measures how long a page waits for a fleet of 10,000.
+func BenchmarkSocket10000(b *testing.B) {
+	r := newRig(b)
+	for i := range 10_000 {
+		v := instance(fmt.Sprintf("i%05d@h1", i), 1, "started", "running")
+		v.DataJson, v.Why = strings.Repeat("x", 1000), "Running since this morning."
+		r.store.PutInstance(v)
+	}
+	eventually(b, "the fleet is read", func() bool {
+		p, err := r.fleet.ListInstances(b.Context(), &fleetv1.ListInstancesRequest{})
+		return err == nil && p.GetTotalSize() == 10_003
+	})
+	for b.Loop() {
+		s := r.socket(b)
+		s.say(b, `{"watch":{}}`)
+		for !strings.Contains(s.frame(b), `"synced"`) {
+			continue
+		}
+		_ = s.CloseNow()
+	}
 }

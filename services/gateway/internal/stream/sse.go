@@ -50,7 +50,7 @@ func Events(fleet Fleet, logger *slog.Logger) http.Handler {
 			if err := e.write(func() error { return e.changes(changes) }); err != nil {
 				return err
 			}
-			return pause(ctx, gather)
+			return gatherMore(ctx, len(changes))
 		})
 		switch {
 		case ctx.Err() != nil || err == nil:

@@ -43,6 +43,8 @@ const (
 	// gather is the least time between two batches: what changes meanwhile is
 	// coalesced, and a page cannot paint faster anyway.
 	gather = 25 * time.Millisecond
+	// full is a batch behind which more waits: nothing is gathered then.
+	full = 256
 )
 
 // Fleet is what the handlers serve; *rpc.Server is one.
@@ -228,7 +230,7 @@ func (s *socket) watch(ctx context.Context, r *fleetv1.WatchRequest) error {
 				return broken
 			}
 		}
-		return pause(ctx, gather)
+		return gatherMore(ctx, len(changes))
 	})
 	if ctx.Err() != nil {
 		return nil
@@ -238,6 +240,14 @@ func (s *socket) watch(ctx context.Context, r *fleetv1.WatchRequest) error {
 	}
 	body := rpc.NewBody(err)
 	return s.write(ctx, answer{Error: &body})
+}
+
+// gatherMore waits after a batch of n changes, unless it was full.
+func gatherMore(ctx context.Context, n int) error {
+	if n >= full {
+		return ctx.Err()
+	}
+	return pause(ctx, gather)
 }
 
 // pause waits for d.

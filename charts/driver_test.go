@@ -107,6 +107,20 @@ func (d *driver) advance(by time.Duration) {
 	d.now = end
 }
 
+// clone makes another session in the same place, by a snapshot.
+func (d *driver) clone() *driver {
+	d.t.Helper()
+	b, err := d.ip.AppendSnapshot(nil)
+	if err != nil {
+		d.t.Fatalf("snapshot: %v", err)
+	}
+	ip, err := scxml.Restore(d.ip.Chart(), b)
+	if err != nil {
+		d.t.Fatalf("restore: %v", err)
+	}
+	return &driver{t: d.t, ip: ip, now: d.now, seed: d.seed}
+}
+
 func (d *driver) took(what string, step scxml.Macrostep) {
 	d.t.Helper()
 	for _, m := range step.Microsteps {

@@ -47,6 +47,7 @@
 // session and a restored one cannot be told apart: aliases are split, object
 // keys are sorted, functions and cycles are refused with error.execution that
 // names the location, and NaN, the infinities, -0, undefined and XML are kept.
+// Local time in Date is that of the process; let it run in UTC.
 // Functions and variables that a load-time <script> makes belong to the chart:
 // variables are data, functions are made anew from the source.
 package scxml

@@ -248,6 +248,9 @@ func (a *agent) start(ctx context.Context, w *act) error {
 	var r *run
 	if w.target.Channel == "socket" {
 		r = a.open(w.ContainerID, w.told, w.in, w.target)
+		a.mu.Lock()
+		r.planned, r.plan = true, &plan{number: w.args.Snapshot, snapshot: w.Snapshot, body: body}
+		a.mu.Unlock()
 	}
 	err = a.engine.Start(ctx, w.ContainerID)
 	if err != nil {
@@ -264,6 +267,14 @@ func (a *agent) start(ctx context.Context, w *act) error {
 	a.point("started", w.Verb)
 	if r == nil && !file {
 		return nil
+	}
+	if r != nil {
+		a.mu.Lock()
+		begun := r.plan == nil
+		a.mu.Unlock()
+		if begun {
+			return nil
+		}
 	}
 	in, err := a.engine.Inspect(ctx, w.ContainerID)
 	if err != nil {
@@ -295,7 +306,13 @@ func (a *agent) restored(ctx context.Context, w *act, in engine.Container) error
 func (a *agent) restoredWith(w *act, in engine.Container, r *run, body []byte) error {
 	state := runState{Run: in.State.StartedAt, Number: w.args.Snapshot, Snapshot: w.Snapshot}
 	if r != nil {
-		a.begin(r, state, body, false)
+		a.mu.Lock()
+		taken := r.plan == nil && r.planned
+		r.plan = nil
+		a.mu.Unlock()
+		if !taken {
+			a.begin(r, state, body, false)
+		}
 		return nil
 	}
 	if !strings.HasPrefix(w.target.Channel, "file:") || !in.State.Live() {

@@ -79,10 +79,21 @@ type run struct {
 	// before is the StartedAt of the run before: its death does not concern this link.
 	before string
 
+	// plan is what a start of ours begins the run with; guarded by the agent's mu,
+	// taken by whoever learns of the start first.
+	plan    *plan
+	planned bool
+
 	mu        sync.Mutex // held while something is journaled for the run
 	over      bool
 	state     runState
 	delivered map[uint64]delivery
+}
+
+type plan struct {
+	number   uint64
+	snapshot *journal.Snapshot
+	body     []byte
 }
 
 type delivery struct{ command, traceparent string }
@@ -161,6 +172,12 @@ func (a *agent) sink(outs []observe.Out) error {
 			continue
 		}
 		a.told[id] = *l.Told
+		if r := a.links[id]; l.Observation.Event == "docker.start" && r != nil && r.plan != nil && l.Told.StartedAt != r.before && !l.Told.Approx {
+			// Sooner than the call returns.
+			p := r.plan
+			r.plan = nil
+			go a.begin(r, runState{Run: l.Told.StartedAt, Number: p.number, Snapshot: p.snapshot}, p.body, false)
+		}
 		if l.Container != nil {
 			a.containers[id] = *l.Container
 		}

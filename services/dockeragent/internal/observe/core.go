@@ -14,7 +14,8 @@
 // observations after a gap marker. An inspect answer counts only if no event of
 // that container arrived since it was asked for. Absence means destroyed only on
 // the same engine. A die, a start and a create are held back until inspect has
-// answered or 250 ms have passed, and later events of that container wait behind them.
+// answered or 250 ms have passed (5 ms for the death of a run that nobody signalled), and
+// later events of that container wait behind them.
 package observe
 
 import (
@@ -31,8 +32,14 @@ import (
 )
 
 const (
-	// holdTime bounds how long a die waits for inspect.
+	// holdTime bounds how long a die waits for inspect, and with it for a stop
+	// event, when the engine was seen to send a signal or a command of ours is under way.
 	holdTime = 250 * time.Millisecond
+	// crashTime bounds it for a death out of the blue: a stop is always preceded
+	// by a kill event, so nothing can come that changes the verdict, and engines before
+	// 23 answer no inspect until the network is cleaned up (50–150 ms), during
+	// which a start can be on its way already.
+	crashTime = 5 * time.Millisecond
 	// settleTime is the quiet after a burst before inspect is told.
 	settleTime = 50 * time.Millisecond
 	// doubtTime is how long a difference must last, without an event, before
@@ -122,6 +129,7 @@ type container struct {
 	seq        uint64 // events so far
 	held       []engine.Event
 	heldSince  time.Time
+	heldFor    time.Duration
 	asking     bool
 	wish       bool // ask again as soon as the outstanding answer is in
 	settleAt   time.Time
@@ -216,7 +224,7 @@ func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
 			}
 		}
 		if len(k.held) > 0 {
-			due(k.heldSince.Add(holdTime))
+			due(k.heldSince.Add(k.heldFor))
 		} else if !k.settleAt.IsZero() && k.command.idle() {
 			due(k.settleAt)
 		}
@@ -386,7 +394,12 @@ func (c *Core) Event(now time.Time, ev engine.Event) {
 		return
 	}
 	if len(k.held) == 0 {
-		k.heldSince = now
+		k.heldSince, k.heldFor = now, holdTime
+		if word == "die" && k.exists && len(k.signals) == 0 && k.command.idle() {
+			k.heldFor = crashTime
+		}
+	} else if word != "die" {
+		k.heldFor = holdTime
 	}
 	k.held = append(k.held, ev)
 	if hold {
@@ -444,7 +457,7 @@ func (c *Core) Tick(now time.Time) {
 		if k == nil {
 			continue
 		}
-		if len(k.held) > 0 && !now.Before(k.heldSince.Add(holdTime)) {
+		if len(k.held) > 0 && !now.Before(k.heldSince.Add(k.heldFor)) {
 			c.flush(now, k, nil, false)
 		}
 		if len(k.held) == 0 && !k.settleAt.IsZero() && !now.Before(k.settleAt) && k.command.idle() {

@@ -384,12 +384,30 @@ func TestDieWithoutInspect(t *testing.T) {
 	w.list()
 	w.settle()
 	w.events = nil
-	run(w, engine.Event{Action: "die", ContainerID: "a", Name: "web", Time: w.now, Attributes: map[string]string{"exitCode": "137"}})
+	// A signal was sent: a stop event may follow the death.
+	run(w, engine.Event{Action: "kill", ContainerID: "a", Name: "web", Time: w.now, Attributes: map[string]string{"signal": "15"}})
+	run(w, engine.Event{Action: "die", ContainerID: "a", Name: "web", Time: w.now.Add(1), Attributes: map[string]string{"exitCode": "137"}})
 	w.advance(holdTime - 1)
-	if len(w.events) != 0 {
-		t.Fatalf("told before its time: %v", w.events)
+	if diff := cmp.Diff([]string{"kill"}, w.events); diff != "" {
+		t.Fatalf("told before its time (-want +got):\n%s", diff)
 	}
 	w.advance(1)
+	if diff := cmp.Diff([]string{"kill", "die"}, w.events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// TestCrashIsToldAtOnce: nothing can come that changes the verdict on a death that
+// nobody asked for, so a slow inspect does not delay the restart.
+func TestCrashIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.truth["a"] = &engine.Container{ID: "a", Name: "web", State: engine.State{Status: "running", Running: true, StartedAt: "s"}}
+	w.list()
+	w.settle()
+	w.events = nil
+	run(w, engine.Event{Action: "die", ContainerID: "a", Name: "web", Time: w.now, Attributes: map[string]string{"exitCode": "137"}})
+	w.advance(crashTime)
 	if diff := cmp.Diff([]string{"die"}, w.events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

@@ -116,7 +116,8 @@ func (c *Chart) Name() string {
 	return c.doc.Source
 }
 
-// Digest identifies the content: "sha256:" and hexadecimal digits.
+// Digest identifies the bytes of the document: "sha256:" and hexadecimal digits.
+// What Options.Load fetched is not part of it.
 func (c *Chart) Digest() string { return c.doc.digest }
 
 // Document is the document that the chart was made of, for drawing.

@@ -18,7 +18,7 @@
 //	for {
 //		ev := take()                        // from your inbox
 //		step, err := session.Deliver(ev, scxml.Input{Now: now(), Seed: seed()})
-//		// err is only ever ErrFinished: faults of the chart are data.
+//		// err is ErrFinished, or ev.Data is not JSON: faults of the chart are data.
 //		snapshot, err := session.AppendSnapshot(nil)
 //		commit(snapshot, step, session.Pending()) // 1. make it durable
 //		for _, e := range step.Effects {           // 2. then act, in order

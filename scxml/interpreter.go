@@ -71,7 +71,8 @@ func Start(c *Chart, in Input) (*Interpreter, Macrostep, error) {
 //
 // An ev with an empty Type is external. An event that no transition wants is
 // discarded; the step then has one microstep without transitions. It returns
-// [ErrFinished] once the session has ended.
+// [ErrFinished] once the session has ended, and another error for Data that are
+// not JSON; nothing has changed then.
 func (ip *Interpreter) Deliver(ev Event, in Input) (Macrostep, error) {
 	if ip.done != nil {
 		return Macrostep{}, ErrFinished

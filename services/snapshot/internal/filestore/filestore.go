@@ -17,13 +17,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/chartroom/chartroom/services/snapshot/internal/store"
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -74,13 +74,18 @@ var ErrLocked = errors.New("another process has the store open: stop it (chartro
 
 // Open opens the store in dir, which is made when missing.
 func Open(dir string, opts store.Options) (*Store, error) {
+	return open(dir, vfs.Default, opts)
+}
+
+func open(dir string, fs vfs.FS, opts store.Options) (*Store, error) {
 	opts = opts.WithDefaults()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	db, err := pebble.Open(dir, &pebble.Options{
+		FS:                 fs,
 		Cache:              cache,
 		MemTableSize:       memTableBytes,
 		MaxOpenFiles:       256,

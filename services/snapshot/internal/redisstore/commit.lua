@@ -56,7 +56,8 @@ local function forget(p, instance, sha)
   release(sha, 1)
 end
 
-local function remove(p, instance)
+local function remove(p, instance, logs)
+  logs[instance] = nil
   local refs = call('HGETALL', p .. 'b:' .. instance)
   for i = 1, #refs, 2 do release(refs[i], tonumber(refs[i + 1])) end
   call('DEL', p .. 'b:' .. instance, p .. 'l:' .. instance, p .. 'o:' .. instance, p .. 'q:' .. instance)
@@ -65,11 +66,12 @@ local function remove(p, instance)
   call('HDEL', p .. 'g', instance)
 end
 
--- append adds log entries and cuts the log as store.LogState does.
-local function append(p, instance, first, last)
+-- append adds log entries and cuts the log as store.LogState does. logs holds
+-- what the logs of instances hold; the caller writes it back.
+local function append(p, instance, first, last, logs)
   local key = p .. 'l:' .. instance
   local newest, oldest, cuts = 0, 0, {}
-  for n in string.gmatch(call('HGET', p .. 'g', instance) or '', '%d+') do
+  for n in string.gmatch(logs[instance] or '', '%d+') do
     if newest == 0 then newest = tonumber(n)
     elseif oldest == 0 then oldest = tonumber(n)
     else cuts[#cuts + 1] = tonumber(n) end
@@ -90,7 +92,7 @@ local function append(p, instance, first, last)
   for _, c in ipairs(cuts) do
     if c >= oldest then state[#state + 1] = num(c) end
   end
-  call('HSET', p .. 'g', instance, table.concat(state, ' '))
+  logs[instance] = table.concat(state, ' ')
 end
 
 -- change adds a row to the shard's changes and drops those too many.
@@ -136,11 +138,19 @@ local function group(key)
       return {MISSING, e, last, 'instance ' .. instance .. ': body ' .. sha .. ' is not stored'}
     end
   end
+  local logs, instances, sequences = {}, {}, {}
   for i = 1, tonumber(take()) do
-    local instance, sequence = take(), take()
-    local newest = string.match(call('HGET', p .. 'g', instance) or '', '^%d+')
-    if newest and tonumber(sequence) <= tonumber(newest) then
-      return {ORDER, e, last, 'instance ' .. instance .. ': log entry ' .. sequence .. ' after ' .. newest}
+    instances[i], sequences[i] = take(), take()
+  end
+  local held = {}
+  if #instances > 0 then held = call('HMGET', p .. 'g', unpack(instances)) end
+  for i, instance in ipairs(instances) do
+    if held[i] then
+      logs[instance] = held[i]
+      local newest = string.match(held[i], '^%d+')
+      if tonumber(sequences[i]) <= tonumber(newest) then
+        return {ORDER, e, last, 'instance ' .. instance .. ': log entry ' .. sequences[i] .. ' after ' .. newest}
+      end
     end
   end
 
@@ -154,12 +164,18 @@ local function group(key)
     local kind, count = take(), tonumber(take())
     local next = at + count
     if kind == 'c' then call(unpack(ARGV, at, next - 1))
-    elseif kind == 'l' then append(p, ARGV[at], at + 1, next - 1)
+    elseif kind == 'l' then append(p, ARGV[at], at + 1, next - 1, logs)
     elseif kind == '+' then refer(p, ARGV[at], ARGV[at + 1])
     elseif kind == '-' then forget(p, ARGV[at], ARGV[at + 1])
-    else remove(p, ARGV[at]) end
+    else remove(p, ARGV[at], logs) end
     at = next
   end
+  local states = {}
+  for instance, state in pairs(logs) do
+    states[#states + 1] = instance
+    states[#states + 1] = state
+  end
+  if #states > 0 then call('HSET', p .. 'g', unpack(states)) end
   local bytes = change(p, shard, number, digest, changes, tonumber(m[5] or '0'))
   call('HSET', key, 'g', number, 'd', digest, 'b', num(bytes))
   return {APPLIED, e, number, ''}

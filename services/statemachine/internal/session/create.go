@@ -39,9 +39,21 @@ func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
 	}
 	s.instances[i.id] = i
 	if c.Host != "" {
-		t.command("create", c.Arguments, nil)
+		t.make(c)
 	}
 	t.respond(c.ID, c.Digest, c.Reply, &fleetv1.CreateInstanceResponse{Instance: proto.CloneOf(i.render())})
+}
+
+// make commands the container, and logs it: no chart has asked for this one. The
+// arguments stay out of the log, since an environment may hold secrets.
+func (t *turn) make(c *Create) {
+	command := t.command("create", c.Arguments, nil)
+	e := t.entry(stimulus{origin: "intent", event: "create", requestID: c.ID}, 0)
+	e.Summary = "Asked for the container to be made."
+	e.Effects = []*fleetv1.Effect{{
+		Kind: "command", Name: "create", CommandId: command.GetCommandId(), DataJson: string(encode(map[string]any{"image": c.Image})),
+	}}
+	t.finish(e)
 }
 
 // vacancy is the instance to be begun: a new one, or, under the name of a

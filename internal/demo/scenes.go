@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,7 +56,7 @@ func (s *stage) hello(ctx context.Context) (app, error) {
 	if err := s.collect(ctx, a); err != nil {
 		return a, err
 	}
-	s.say("State: %s", strings.Join(i.GetConfiguration(), " "))
+	s.say("Its chart says: %s (%s)", i.GetState(), strings.Join(i.GetConfiguration(), " "))
 	if err := s.showSnapshot(ctx, a); err != nil {
 		return a, err
 	}
@@ -182,12 +183,13 @@ func (s *stage) showSnapshot(ctx context.Context, a app) error {
 	if err != nil || json.Unmarshal(raw, &session) != nil {
 		return nil // another version of the runner: its body is its own
 	}
-	for name, value := range session.Data {
-		text := string(value)
+	s.say("In it: the application's chart is in %s", strings.Join(session.Configuration, " "))
+	for _, name := range slices.Sorted(maps.Keys(session.Data)) {
+		text := string(session.Data[name])
 		if len(text) > 60 {
 			text = text[:28] + " … " + text[len(text)-28:]
 		}
-		s.say("In it: %s is %s, and the chart is in %s.", name, text, strings.Join(session.Configuration, " "))
+		s.say("  %s = %s", name, text)
 	}
 	return nil
 }

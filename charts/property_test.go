@@ -92,7 +92,7 @@ func TestInspectIsTheTruth(t *testing.T) {
 		managed := rapid.Bool().Draw(t, "managed")
 		d := drive(t, managed, nil)
 		container := "c1"
-		for range rapid.IntRange(0, 20).Draw(t, "events") {
+		for range rapid.IntRange(0, 12).Draw(t, "events") {
 			if container == "c1" && !d.ip.In("absent") && rapid.IntRange(0, 20).Draw(t, "replace") == 0 {
 				container = "c2"
 				d.deliver("docker.create", map[string]any{"containerId": "c2"})
@@ -131,7 +131,7 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		d := drive(t, false, nil)
-		for range rapid.IntRange(0, 20).Draw(t, "events") {
+		for range rapid.IntRange(0, 12).Draw(t, "events") {
 			anyEvent(t, d, "c1", false)
 			for _, intent := range []string{"start", "stop", "restart", "kill", "pause", "unpause", "remove", "restore", "take_snapshot"} {
 				if d.ip.Accepts("system." + intent) {
@@ -157,7 +157,7 @@ func TestNothingFollowsAnUnfinishedStop(t *testing.T) {
 		d.deliver("docker.create", nil)
 		seen := 0
 		var until time.Time // a stop is out until then, or until it is answered
-		for range rapid.IntRange(1, 25).Draw(t, "events") {
+		for range rapid.IntRange(1, 16).Draw(t, "events") {
 			name := anyEvent(t, d, "c1", true)
 			if name == "done.command.stop" || name == "error.docker.stop" || name == "error.outcome_stale.stop" {
 				until = time.Time{}

@@ -50,9 +50,11 @@ type modelInstance struct {
 func testModel(t *testing.T, open Open) {
 	rapid.Check(t, func(rt *rapid.T) {
 		clock := NewClock()
+		sc := &scope{TB: t}
+		defer sc.end()
 		m := &model{
 			clock:  clock,
-			s:      open(t, store.Options{Now: clock.Now, LogRetention: modelRetention}),
+			s:      open(sc, store.Options{Now: clock.Now, LogRetention: modelRetention}),
 			shards: make(map[uint32]*modelShard), bodies: make(map[string]time.Time),
 			requests: make(map[string]string), pending: make(map[uint32][]store.ChangeSet),
 		}
@@ -68,6 +70,21 @@ func testModel(t *testing.T, open Open) {
 			"":        m.check,
 		})
 	})
+}
+
+// scope closes the store of a schedule when that ends, not with the test.
+type scope struct {
+	testing.TB
+	cleanups []func()
+}
+
+// Cleanup implements testing.TB.
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
 }
 
 func (m *model) shard(t *rapid.T, label string) uint32 {

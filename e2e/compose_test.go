@@ -63,7 +63,7 @@ func TestComposeBotResumes(t *testing.T) {
 	bot := p.name + "-bot"
 	p.env = []string{
 		"COMPOSE_PROJECT_NAME=" + p.name, "CHARTROOM_PORT=" + port, "CHARTROOM_HOST=deck", "CHARTROOM_RUN_VOLUME=" + p.name + "-run",
-		"CHARTROOM_BOT_NAME=" + bot,
+		"CHARTROOM_BOT_NAME=" + bot, "CHARTROOM_ONLY=com.docker.compose.project=" + bot,
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -152,7 +152,14 @@ func checkDashboard(t *testing.T, url, token string) {
 	// The certificate is of the project's own CA, which no browser knows either.
 	browser := &http.Client{Jar: jar, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
 	get := func(path string) (int, string) {
-		r, err := browser.Get(url + path)
+		ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(path, "/v1/") {
+			ask.Header.Set("Accept", "text/html")
+		}
+		r, err := browser.Do(ask)
 		if err != nil {
 			t.Fatalf("GET %s: %v", path, err)
 		}

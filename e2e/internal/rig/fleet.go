@@ -51,8 +51,7 @@ func StartCentre(t testing.TB, store string) *Fleet {
 }
 
 // StartFleet starts the four services. The agent is for the engine of its
-// environment, to which the given one is added (DOCKER_HOST=unix://…), and knows
-// only the containers of this run.
+// environment, to which the given one is added (DOCKER_HOST=unix://…).
 func StartFleet(t testing.TB, store string, environment ...string) *Fleet {
 	t.Helper()
 	Engine(t)
@@ -79,9 +78,11 @@ func (f *Fleet) Connected(t testing.TB, hostID string) {
 	})
 }
 
-// StartAgent starts an agent under a host id.
+// StartAgent starts an agent under a host id. It acts only on the containers of
+// this run: others with chartroom.enable on the engine are somebody else's.
 func (f *Fleet) StartAgent(t testing.TB, hostID string, environment ...string) *Process {
 	t.Helper()
+	environment = append(environment, "CHARTROOM_ONLY="+Label+"="+RunID())
 	return Start(t, "dockeragent-"+hostID, environment, "dockeragent", "--statemachine", f.StatemachineAddress,
 		"--state", t.TempDir(), "--host-id", hostID, "--address", FreeAddress(t))
 }

@@ -47,7 +47,11 @@ export class Rig {
 
   /** up starts chartroom on the data it had before, and waits until it is healthy. */
   async up(): Promise<void> {
-    const child = spawn(join(bin, "chartroom"), ["up", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, "--host-id", "host-1"], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(join(bin, "chartroom"), ["up", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, "--host-id", "host-1"], {
+      // Whatever else is managed on this engine is somebody else's.
+      env: { ...process.env, CHARTROOM_ONLY: `chartroom.test=${mark}` },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.child = child;
     const keep = (chunk: Buffer) => (this.said = (this.said + chunk.toString()).slice(-20_000));
     child.stdout?.on("data", keep);

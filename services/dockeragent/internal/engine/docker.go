@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -33,8 +32,7 @@ const RunDir = "/run/chartroom"
 // Docker is an [Engine] over the Docker API. The API version is negotiated with
 // the first call.
 type Docker struct {
-	cli   *client.Client
-	scope string // see WithScope
+	cli *client.Client
 }
 
 // NewDocker makes a Docker for the engine that DOCKER_HOST names, or the local
@@ -45,20 +43,6 @@ func NewDocker() (*Docker, error) {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
 	return &Docker{cli: cli}, nil
-}
-
-// WithScope returns an engine that knows only the containers with a label, given
-// as KEY=VALUE, and puts it on those that it creates. Demonstrations and tests
-// use it, so that an agent of theirs never acts on somebody else's containers.
-// Empty means all. Both share their connections.
-func (d *Docker) WithScope(label string) *Docker { return &Docker{cli: d.cli, scope: label} }
-
-// scoped adds the scope to the arguments of a filter.
-func (d *Docker) scoped(arguments ...filters.KeyValuePair) filters.Args {
-	if d.scope != "" {
-		arguments = append(arguments, filters.Arg("label", d.scope))
-	}
-	return filters.NewArgs(arguments...)
 }
 
 // Close drops idle connections.
@@ -89,7 +73,7 @@ func (d *Docker) Ping(ctx context.Context) error {
 func (d *Docker) Events(ctx context.Context, since time.Time) (*Stream, error) {
 	messages, errs := d.cli.Events(ctx, events.ListOptions{
 		Since:   fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
-		Filters: d.scoped(filters.Arg("type", string(events.ContainerEventType))),
+		Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType))),
 	})
 	// The client reports a refused subscription here before any message.
 	select {
@@ -134,7 +118,7 @@ func event(m events.Message) Event {
 
 // List implements Engine.
 func (d *Docker) List(ctx context.Context) ([]Summary, error) {
-	list, err := d.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: d.scoped()})
+	list, err := d.cli.ContainerList(ctx, container.ListOptions{All: true})
 	if err != nil {
 		return nil, refusal("list", "", err)
 	}
@@ -197,15 +181,8 @@ func moment(s string) string {
 func (d *Docker) Create(ctx context.Context, spec Spec) (string, error) {
 	host := &container.HostConfig{NetworkMode: container.NetworkMode(spec.Network), Binds: spec.Mounts}
 	var net *network.NetworkingConfig
-	labels := maps.Clone(spec.Labels)
-	if key, value, ok := strings.Cut(d.scope, "="); ok {
-		if labels == nil {
-			labels = map[string]string{}
-		}
-		labels[key] = value
-	}
 	res, err := d.cli.ContainerCreate(ctx, &container.Config{
-		Image: spec.Image, Cmd: spec.Command, Env: spec.Env, Labels: labels, OpenStdin: spec.OpenStdin,
+		Image: spec.Image, Cmd: spec.Command, Env: spec.Env, Labels: spec.Labels, OpenStdin: spec.OpenStdin,
 	}, host, net, nil, spec.Name)
 	if err != nil {
 		return "", refusal("create", spec.Name, err)

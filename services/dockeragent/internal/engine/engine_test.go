@@ -4,11 +4,9 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
@@ -48,39 +46,4 @@ func TestDockerConforms(t *testing.T) {
 			},
 		})
 	})
-}
-
-func TestScopedDockerKnowsOnlyItsOwn(t *testing.T) {
-	t.Parallel()
-	need.Engine(t)
-	all, err := engine.NewDocker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = all.Close() })
-	mine := all.WithScope(fmt.Sprintf("chartroom.test=scope-%d", os.Getpid()))
-	stream, err := mine.Events(t.Context(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	probe := enginetest.Image(t)
-	ids := map[string]string{}
-	for name, e := range map[string]engine.Engine{"theirs": all, "mine": mine} {
-		id, err := e.Create(t.Context(), engine.Spec{Name: fmt.Sprintf("chartroom-%s-%d", name, os.Getpid()), Image: probe})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = e.Remove(context.Background(), id, true) })
-		ids[name] = id
-	}
-	list, err := mine.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(list) != 1 || list[0].ID != ids["mine"] {
-		t.Errorf("list: got %v, want %s alone", list, ids["mine"])
-	}
-	if e := <-stream.Events; e.ContainerID != ids["mine"] {
-		t.Errorf("event: got %s of %s, want one of %s", e.Action, e.ContainerID, ids["mine"])
-	}
 }

@@ -16,8 +16,12 @@ import (
 const (
 	// cacheLimit is how many drawings a Layouter keeps.
 	cacheLimit = 256
-	// kernelTime is how long the kernel may take for one chart.
-	kernelTime = time.Minute
+	// kernelTime is how long the kernel may take for one chart. The largest of
+	// ours takes four seconds of a processor that has nothing else to do.
+	kernelTime = 2 * time.Minute
+	// plainTime is how long a plain drawing is kept before the kernel is tried
+	// again: perhaps the computer was only busy.
+	plainTime = 10 * time.Minute
 )
 
 // Layouter draws charts, each digest once. One chart is laid out at a time, in
@@ -39,6 +43,17 @@ type entry struct {
 	digest  string
 	done    chan struct{} // closed when drawing is set
 	drawing *Drawing
+	made    time.Time
+}
+
+// spent says whether a plain drawing was kept for long enough.
+func (e *entry) spent() bool {
+	select {
+	case <-e.done:
+		return e.drawing.Plain && time.Since(e.made) > plainTime
+	default:
+		return false
+	}
 }
 
 // New makes a Layouter.
@@ -62,7 +77,9 @@ func (l *Layouter) Draw(ctx context.Context, d *scxml.Document) (*Drawing, error
 func (l *Layouter) entry(d *scxml.Document) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if el := l.known[d.Digest()]; el != nil {
+	if el := l.known[d.Digest()]; el != nil && el.Value.(*entry).spent() {
+		l.recent.Remove(el)
+	} else if el != nil {
 		l.recent.MoveToFront(el)
 		return el.Value.(*entry)
 	}
@@ -80,7 +97,7 @@ func (l *Layouter) entry(d *scxml.Document) *entry {
 	}
 	go func() {
 		defer close(e.done)
-		e.drawing = l.make(d)
+		e.drawing, e.made = l.make(d), time.Now()
 	}()
 	return e
 }

@@ -38,7 +38,7 @@ func (a *app) initCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&hosts, "name", nil, "name or address under which servers are reached, beside loopback; may be repeated")
+	cmd.Flags().StringSliceVar(&hosts, "host", nil, "name or address under which servers are reached, beside loopback; may be repeated")
 	cmd.Flags().StringVar(&dashboard, "dashboard", "", "print the address that opens the dashboard at this URL, with the token in it")
 	return cmd
 }

@@ -149,8 +149,13 @@ func TestStoreRolledBack(t *testing.T) {
 		r.stop()
 		r.start()
 	}
+	a.do(func() { a.welcomes = 0 })
 	disconnect := r.connect(a)
-	r.eventually("connected", func() bool { return r.host("h1").GetConnected() })
+	r.eventually("welcome", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.welcomes > 0
+	})
 	before := r.store.Epoch(session.ShardOf("h1"))
 	disconnect()
 	r.stop()

@@ -41,6 +41,8 @@ type Store struct {
 	shards map[uint32]*shard
 	charts []*fleetv1.Chart
 	blobs  map[string][]byte
+	// acquires and loads count calls.
+	acquires, loads int
 }
 
 type shard struct {
@@ -83,6 +85,7 @@ func (sh *shard) lease(n uint32, held bool) *snapshotv1.Lease {
 func (s *Store) Acquire(_ context.Context, r *snapshotv1.AcquireRequest) (*snapshotv1.AcquireResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.acquires++
 	out := &snapshotv1.AcquireResponse{}
 	for _, n := range r.GetShards() {
 		sh := s.shard(n)
@@ -272,6 +275,13 @@ func (s *Store) Epoch(n uint32) uint64 {
 	return s.shard(n).epoch
 }
 
+// Calls counts the calls of Acquire and Load so far.
+func (s *Store) Calls() (acquires, loads int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acquires, s.loads
+}
+
 // Wipe forgets everything, as a store does that was lost.
 func (s *Store) Wipe() {
 	s.mu.Lock()
@@ -283,6 +293,7 @@ func (s *Store) Wipe() {
 func (s *Store) Load(r *snapshotv1.LoadRequest, stream grpc.ServerStreamingServer[snapshotv1.LoadResponse]) error {
 	s.mu.Lock()
 	sh := s.shard(r.GetShard())
+	s.loads++
 	stale := r.GetFence().GetEpoch() != sh.epoch || r.GetFence().GetNonce() != sh.nonce
 	s.mu.Unlock()
 	if stale {

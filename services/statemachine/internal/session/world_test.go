@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: fakestore.New(), chart: chart, faults: faults, fatal: fatal, acted: map[string]bool{}, wake: make(chan struct{}, 1)}
+	w := &world{t: t, store: fakestore.New(), chart: chart, faults: slices.Clone(faults), fatal: maps.Clone(fatal), acted: map[string]bool{}, wake: make(chan struct{}, 1)}
 	w.store.Before = func(*snapshotv1.CommitRequest) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -262,7 +263,13 @@ func (w *world) act(c *agentv1.Command) {
 		if w.running {
 			w.violation("start %s of what runs already", c.GetCommandId())
 		}
-		w.run, w.running, w.memory = time.Now(), true, nil
+		// Two runs never begin at the same moment, though virtual time stands.
+		if next := w.run.Add(time.Millisecond); time.Now().Before(next) {
+			w.run = next
+		} else {
+			w.run = time.Now()
+		}
+		w.running, w.memory = true, nil
 		var number struct {
 			Snapshot uint64 `json:"snapshot"`
 		}

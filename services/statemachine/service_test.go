@@ -29,7 +29,7 @@ const patience = 10 * time.Second
 
 // rig is a statemachine over a store in memory; it may be stopped and started.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	store *fakestore.Store
 	conn  *grpc.ClientConn // to the store
 	stop  func()
@@ -37,7 +37,7 @@ type rig struct {
 	link  *grpc.ClientConn // to the statemachine
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, store: fakestore.New()}
 	memory := transport.NewMemory()

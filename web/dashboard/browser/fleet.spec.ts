@@ -70,7 +70,8 @@ test("the page survives kill -9 of the server and goes on without a hole in the 
 for (const colorScheme of ["light", "dark"] as const) {
   test(`no accessibility fault is found on any page (${colorScheme})`, async ({ browser, request, rig }) => {
     const name = await rig.create(request, `axe-${colorScheme}`);
-    const page = await browser.newPage({ colorScheme });
+    const context = await browser.newContext({ colorScheme });
+    const page = await context.newPage();
     for (const path of ["/", "/hosts", "/charts", `/instances/${name}@host-1`]) {
       await page.goto(rig.url + path);
       await expect(page.getByRole("status").first()).toHaveText("live");
@@ -78,6 +79,6 @@ for (const colorScheme of ["light", "dark"] as const) {
       const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]).analyze();
       expect(found.violations.map((v) => `${path}: ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`)).toEqual([]);
     }
-    await page.close();
+    await context.close();
   });
 }

@@ -58,8 +58,10 @@ export class Rig {
     child.stderr?.on("data", keep);
     for (;;) {
       if (child.exitCode !== null) throw new Error(`chartroom up ended with ${child.exitCode}:\n${this.said}`);
-      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
-      if (answer?.ok) return;
+      // Ready is the server alone; a container needs the agent as well.
+      const answer = await fetch(`${this.url}/v1/hosts`).catch(() => undefined);
+      const hosts = answer?.ok ? ((await answer.json()) as { hosts?: { connected?: boolean; unknown?: boolean }[] }).hosts : [];
+      if (hosts?.some((host) => host.connected && !host.unknown)) return;
       await new Promise((again) => setTimeout(again, 50));
     }
   }

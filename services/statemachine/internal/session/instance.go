@@ -268,16 +268,6 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	return i, nil
 }
 
-// find looks an outbox row up.
-func (i *Instance) find(commandID string) (*snapshotv1.OutboxRow, bool) {
-	for _, row := range i.outbox {
-		if row.GetCommand().GetCommandId() == commandID {
-			return row, true
-		}
-	}
-	return nil, false
-}
-
 // former says whether a container is of an earlier generation.
 func (i *Instance) former(container string) bool {
 	return slices.Contains(i.book.Former, container)

@@ -54,7 +54,6 @@ type world struct {
 	fence    *agentv1.Fence
 	acted    map[string]bool // command ids
 	running  bool
-	ready    bool
 	run      time.Time
 	starts   int
 	deaths   int

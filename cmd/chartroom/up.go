@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -62,30 +63,61 @@ func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) error {
 	if err != nil {
 		return err
 	}
+	// The store goes last, so that the others can give back what they hold.
+	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	stored := make(chan struct{})
+	var storeErr error
+	go func() {
+		defer close(stored)
+		storeErr = snap.Run(lasting)
+	}()
 	group, ctx := errgroup.WithContext(ctx)
-	for name, run := range map[string]func(context.Context) error{
-		"snapshot": snap.Run, "statemachine": state.Run, "gateway": gate.Run, "dockeragent": agent.Run,
-	} {
-		group.Go(func() error {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return nil
-		})
-	}
 	group.Go(func() error {
-		if err := serving(ctx, toStore, toMachine); err != nil {
+		select {
+		case <-stored:
+			return errors.New("snapshot has ended")
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(named(ctx, "statemachine", state.Run))
+	group.Go(named(ctx, "gateway", gate.Run))
+	group.Go(func() error {
+		if serving(ctx, toStore, toMachine) != nil {
 			return nil // ctx has ended
 		}
-		address := gate.Addr().String()
-		scheme := "http"
+		return named(ctx, "dockeragent", agent.Run)()
+	})
+	group.Go(func() error {
+		if serving(ctx, toStore, toMachine) != nil {
+			return nil
+		}
+		address, scheme := gate.Addr().String(), "http"
 		if c.Security.Enabled() {
 			scheme = "https"
 		}
 		ready(cli.Running{Address: address, Dashboard: scheme + "://" + address + "/"})
 		return nil
 	})
-	return group.Wait()
+	err = group.Wait()
+	stop()
+	<-stored
+	return errors.Join(err, storeErr)
+}
+
+// named says which service an error is of. An end that was asked for is none.
+func named(ctx context.Context, name string, run func(context.Context) error) func() error {
+	return func() error {
+		err := run(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			return fmt.Errorf("%s has ended", name)
+		}
+		return fmt.Errorf("%s: %w", name, err)
+	}
 }
 
 // serving waits until each service says that it serves.

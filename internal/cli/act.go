@@ -131,10 +131,14 @@ func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) st
 	case fleetv1.Outcome_OUTCOME_QUEUED:
 		return fmt.Sprintf("event %d: queued at %s, %d before it", r.GetSequence(), request.GetInstanceId(), r.GetPosition())
 	}
-	if len(r.GetConfiguration()) == 0 {
-		return fmt.Sprintf("%s: accepted; %s has ended", request.GetEvent(), request.GetInstanceId())
+	said := strings.TrimPrefix(request.GetEvent(), "system.")
+	if said != request.GetEvent() {
+		return fmt.Sprintf("%s: %s accepted", request.GetInstanceId(), said)
 	}
-	return fmt.Sprintf("%s: accepted; %s is in %s", request.GetEvent(), request.GetInstanceId(), strings.Join(r.GetConfiguration(), " "))
+	if len(r.GetConfiguration()) == 0 {
+		return fmt.Sprintf("%s: %s taken; it has ended", request.GetInstanceId(), said)
+	}
+	return fmt.Sprintf("%s: %s taken; it is in %s", request.GetInstanceId(), said, strings.Join(r.GetConfiguration(), " "))
 }
 
 // value turns plain Go values into the API's.
@@ -192,8 +196,8 @@ func (a *app) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait INSTANCE",
 		Short: "Wait for the target's exit, or for a state",
-		Long: "Wait until the target exits and print its exit code, or with --state until that state is active and print\n" +
-			"the configuration. Exit 5 when the time is over.",
+		Long: "Wait until the target exits and print its exit code, or with --state until that state is active.\n" +
+			"Exit 5 when the time is over.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeInstances,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -217,7 +221,7 @@ func (a *app) waitCommand() *cobra.Command {
 					fmt.Fprintln(a.env.Stdout, r.GetExitCode())
 					return nil
 				}
-				fmt.Fprintln(a.env.Stdout, strings.Join(r.GetInstance().GetConfiguration(), " "))
+				fmt.Fprintf(a.env.Stdout, "%s is %s\n", r.GetInstance().GetInstanceId(), state)
 				return nil
 			})
 		},

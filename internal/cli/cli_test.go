@@ -174,7 +174,7 @@ func run(t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	state := &fleetv1.Refusal{
-		Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: []string{"stopped", "crashed", "backoff"},
+		Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: []string{"stopped", "crashed", "backoff", "breaker", "breaker.open"},
 		AllowedIntents: []string{"system.remove", "system.start"}, RetryAfter: durationpb.New(1500 * time.Millisecond),
 	}
 	for _, test := range []struct {
@@ -199,7 +199,7 @@ func TestExitCodes(t *testing.T) {
 		{
 			"refused by the state", &fleet{refuse: refusal(codes.FailedPrecondition, "it has stopped", state)},
 			[]string{"stop", "web"}, cli.Refused,
-			[]string{"stop web: it has stopped", "stopped crashed backoff", "Allowed now: rm, start", "Try again in 1.5s"},
+			[]string{"stop web: it has stopped", "stopped crashed backoff\n", "Allowed now: rm, start", "Try again in 1.5s"},
 		},
 		{
 			"queue full", &fleet{refuse: refusal(codes.ResourceExhausted, "1000 events wait", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_QUEUE_FULL})},
@@ -329,7 +329,7 @@ func TestTables(t *testing.T) {
 		{[]string{"get", "instances", "-o", "wide"}, []string{"web:1", "0123456789ab"}, nil},
 		{[]string{"get", "instances", "-o", "json"}, []string{`"instances": [`, `"instanceId": "web@h1"`, `"waiting": 2`}, nil},
 		{[]string{"get", "instances", "-o", "yaml"}, []string{"instances:\n  - admission: ADMISSION_QUEUE\n", "    instanceId: web@h1\n", "      waiting: 2\n"}, nil},
-		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
+		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm, start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
 		{[]string{"get", "snapshots", "web"}, []string{"#7", "proven"}, nil},
 		{[]string{"get", "hosts"}, []string{"h1", "unknown"}, []string{"connected"}},
 	} {

@@ -236,7 +236,7 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	for _, intent := range i.GetAllowedIntents() {
 		allowed = append(allowed, verbOf(intent))
 	}
-	line("allowed", "%s", dash(strings.Join(allowed, " ")))
+	line("allowed", "%s", dash(strings.Join(allowed, ", ")))
 	line("events", "%s", admissionWords(i))
 	if q := i.GetQueue(); q.GetLimit() > 0 {
 		line("queue", "%d accepted, %d delivered, %d contained in the newest snapshot; %d of %d waiting",

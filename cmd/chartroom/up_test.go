@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/chartroom/chartroom/internal/cli"
+	"github.com/chartroom/chartroom/internal/transport"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// start runs everything on a directory and gives a client; stop ends it all.
+func start(t *testing.T, data string) (c fleetv1.FleetServiceClient, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan cli.Running, 1), make(chan error, 1)
+	go func() {
+		ended <- up(ctx, cli.UpConfig{
+			Data: data, Engine: "fake", Listen: "127.0.0.1:0", Host: "here", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		}, func(r cli.Running) { ready <- r })
+	}()
+	var r cli.Running
+	select {
+	case r = <-ready:
+	case err := <-ended:
+		t.Fatalf("up ended: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("up is not ready after a minute")
+	}
+	conn, err := transport.Dial(r.Address, transport.Security{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = conn.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("up: %v", err)
+		}
+	}
+	return fleetv1.NewFleetServiceClient(conn), stop
+}
+
+// Everything in one process: a container runs and is sent an event, a chart runs
+// by itself, and all of it is there again after a restart.
+func TestUpKeepsWhatItWasGiven(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	c, stop := start(t, data)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for hosts := 0; hosts == 0; {
+		r, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = len(r.GetHosts())
+	}
+	if _, err := c.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
+		Name: "app", Start: true, Container: &fleetv1.ContainerSpec{
+			Image: "any", Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Mounts: []string{"chartroom-run:/run/chartroom"},
+		},
+	}); err != nil {
+		t.Fatalf("create: %v", err)
+	}
+	wait(ctx, t, c, "app@here", "running")
+	sent, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "app", Event: "add", Data: structpb.NewNumberValue(1)})
+	if err != nil || sent.GetSequence() != 1 {
+		t.Fatalf("send: %v %v", sent, err)
+	}
+	if _, err := c.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: "42", Chart: "order"}); err != nil {
+		t.Fatalf("create a free instance: %v", err)
+	}
+	item, err := structpb.NewValue(map[string]any{"name": "tea", "price": 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "42", Event: "item", Data: item}); err != nil {
+		t.Fatalf("send item: %v", err)
+	}
+	stop()
+
+	c, stop = start(t, data)
+	defer stop()
+	free, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: "42"})
+	if err != nil || !slices.Contains(free.GetInstance().GetConfiguration(), "basket") {
+		t.Errorf("the free instance after a restart: %v %v", free.GetInstance().GetConfiguration(), err)
+	}
+	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "42", Event: "checkout"}); err != nil {
+		t.Errorf("checkout: %v", err)
+	}
+	wait(ctx, t, c, "42", "payment") // it knows that there is tea
+	hosted, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: "app"})
+	if err != nil || hosted.GetInstance().GetQueue().GetAcceptedSequence() != 1 {
+		t.Errorf("the hosted instance after a restart: %v %v", hosted.GetInstance().GetQueue(), err)
+	}
+}
+
+func wait(ctx context.Context, t *testing.T, c fleetv1.FleetServiceClient, id, state string) {
+	t.Helper()
+	r, err := c.WaitInstance(ctx, &fleetv1.WaitInstanceRequest{InstanceId: id, State: state, Timeout: durationpb.New(30 * time.Second)})
+	if err != nil {
+		t.Fatalf("wait for %s to be %s: %v (%s)", id, state, err, r.GetInstance().GetWhy())
+	}
+}
+
+func TestUpSaysWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	taken, err := transport.Listen("127.0.0.1:0", transport.Security{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	err = up(t.Context(), cli.UpConfig{
+		Data: t.TempDir(), Engine: "fake", Listen: taken.Addr().String(), Logger: slog.New(slog.DiscardHandler),
+	}, func(cli.Running) { t.Error("it says that it is ready") })
+	if err == nil {
+		t.Error("a taken port is no error")
+	}
+}

@@ -53,6 +53,13 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 	// After a begin the state may differ because it acted: resolving tells first.
 	unfit := err
 	if !begun {
+		if c.Verb != "create" && c.Verb != "start" {
+			// What was told may lag behind: the begin must name the run that is there.
+			if w.in, err = a.engine.Inspect(ctx, c.ContainerID); err != nil {
+				return nil, err
+			}
+			w.told.StartedAt, w.told.FinishedAt = w.in.State.StartedAt, w.in.State.FinishedAt
+		}
 		w.rec = journal.Command{
 			ID: c.ID, Verb: c.Verb, Instance: c.Instance, ContainerID: c.ContainerID,
 			StartedAt: w.told.StartedAt, FinishedAt: w.told.FinishedAt, Begun: time.Now(),

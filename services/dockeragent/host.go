@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // lock takes the state directory for this process; a second agent on it is refused.
@@ -21,12 +22,24 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("state directory %s: another agent uses it: %w", dir, err)
+	// One that is just ending, or a process that was just forked, may hold it a moment longer.
+	for patience := lockPatience; ; patience -= lockPause {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if patience <= 0 {
+			_ = f.Close()
+			return nil, fmt.Errorf("state directory %s: another agent uses it: %w", dir, err)
+		}
+		time.Sleep(lockPause)
 	}
-	return f, nil
 }
+
+const (
+	lockPatience = time.Second
+	lockPause    = 20 * time.Millisecond
+)
 
 // enrol returns the host's id, which is written down once: renaming the
 // computer does not change it.

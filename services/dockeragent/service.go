@@ -146,6 +146,9 @@ func (s *Service) serveHealth(c Config) (err error) {
 	return nil
 }
 
+// recentTime is how far back an agent that comes back claims events for its commands.
+const recentTime = 30 * time.Second
+
 // HostID is the id under which this host is enrolled.
 func (s *Service) HostID() string { return s.agent.hostID }
 
@@ -175,14 +178,18 @@ func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer a.quiet()
 	defer wg.Wait()
-	// Starts that were begun in an earlier life are still ours.
-	for _, c := range a.journal.Begun() {
-		if c.ContainerID != "" && time.Since(c.Begun) < callTime {
-			wg.Go(func() {
-				a.observer.Do(ctx, func(core *observe.Core, now time.Time) { core.Command(now, c.ContainerID, c.Verb, c.ID, true) })
-			})
+	// What was begun in an earlier life is still of our making, and so are the events
+	// of what had just ended and was not told yet.
+	a.observer.Prepare(func(core *observe.Core, now time.Time) {
+		for _, c := range a.journal.Recent(now.Add(-recentTime)) {
+			if c.ContainerID != "" && now.Sub(c.Begun) < callTime {
+				core.Command(now, c.ContainerID, c.Verb, c.ID, true)
+				if c.Ended() {
+					core.Command(now, c.ContainerID, c.Verb, c.ID, false)
+				}
+			}
 		}
-	}
+	})
 	run := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {

@@ -455,13 +455,13 @@ func (j *Journal) Command(id string) (Command, bool) {
 	return c, ok
 }
 
-// Begun returns the commands that have no end.
-func (j *Journal) Begun() []Command {
+// Recent returns the commands that have no end, or one since then, oldest first.
+func (j *Journal) Recent(since time.Time) []Command {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []Command
 	for _, c := range j.st.Commands {
-		if !c.Ended() {
+		if !c.Ended() || c.Outcome.Time.After(since) {
 			out = append(out, c)
 		}
 	}

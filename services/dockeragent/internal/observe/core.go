@@ -49,9 +49,17 @@ const (
 	overlap = 200 * time.Millisecond
 	// attribution is how long after a command's end its events may arrive.
 	attribution = 2 * time.Second
+	// restartOverlap is the same for an agent that comes back: an event that was held
+	// when it ended is older than those of other containers that were told.
+	restartOverlap = 10 * time.Second
+	// forgotten is after how long a command without an end no longer counts as under
+	// way: its server may never send it again.
+	forgotten = 3 * time.Minute
 	// rememberEvents and rememberGone bound what is kept against repetition.
 	rememberEvents = 4096
 	rememberGone   = 1024
+	// rememberCommands bounds the commands of ours whose events may still come.
+	rememberCommands = 8
 )
 
 // EventRelisted is the event of an observation about the host that says that
@@ -113,6 +121,9 @@ type Core struct {
 	listed     bool // since the stream was lost
 	relisting  bool // EventRelisted is owed
 	now        time.Time
+	// restoredSeen is lastSeen as the journal had it: what an unknown container did
+	// up to then was told, or is found by listing.
+	restoredSeen time.Time
 }
 
 type eventKey struct {
@@ -124,7 +135,8 @@ type container struct {
 	id     string
 	exists bool
 	told   Told
-	// restoredAt is told.LastEvent as the journal had it: annotations up to it were told.
+	// restoredAt is told.LastEvent as the journal had it, or how far an inspect reached
+	// on first sight: events up to it are told, or contained in what was told.
 	restoredAt time.Time
 	seq        uint64 // events so far
 	held       []engine.Event
@@ -141,11 +153,12 @@ type container struct {
 	stopSeen   bool
 	oomSeen    bool
 	stopSignal int
-	command    ownCommand
+	commands   []ownCommand // of ours, the newest last; at most rememberCommands
 }
 
 type ownCommand struct {
 	verb, id string
+	began    time.Time
 	ended    time.Time // zero while in flight
 }
 
@@ -161,15 +174,19 @@ func NewCore(known map[string]Told) *Core {
 	}
 	if c.restored {
 		c.gapFrom, c.gapReason = c.lastSeen, "the agent was not running"
+		c.restoredSeen = c.lastSeen
 	}
 	return c
 }
 
 // Since is from when a new subscription should replay: 200 ms before the newest
-// event seen, or before now when none was.
+// event seen, or before now when none was; for an agent that comes back, 10 s.
 func (c *Core) Since(now time.Time) time.Time {
 	if c.lastSeen.IsZero() {
 		return now.Add(-overlap)
+	}
+	if c.restored {
+		return c.lastSeen.Add(-restartOverlap)
 	}
 	return c.lastSeen.Add(-overlap)
 }
@@ -225,7 +242,7 @@ func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
 		}
 		if len(k.held) > 0 {
 			due(k.heldSince.Add(k.heldFor))
-		} else if !k.settleAt.IsZero() && k.command.idle() {
+		} else if !k.settleAt.IsZero() && k.idle(c.now) {
 			due(k.settleAt)
 		}
 		if !k.settleAt.IsZero() {
@@ -255,7 +272,10 @@ func (c *Core) relisted() {
 	c.out = append(c.out, Out{Observation: journal.Observation{Time: c.now, Event: EventRelisted}})
 }
 
-func (o ownCommand) idle() bool { return o.id == "" || !o.ended.IsZero() }
+// idle reports whether no command of ours is under way.
+func (k *container) idle(now time.Time) bool {
+	return !slices.ContainsFunc(k.commands, func(o ownCommand) bool { return o.ended.IsZero() && now.Sub(o.began) < forgotten })
+}
 
 // Lost says that the event stream has ended or overflown: a gap begins.
 func (c *Core) Lost(now time.Time, reason string) {
@@ -342,14 +362,22 @@ func (c *Core) ask(k *container) {
 // Command says that a command of ours begins or has ended on a container.
 func (c *Core) Command(now time.Time, id, verb, commandID string, begin bool) {
 	k := c.get(id)
+	k.commands = slices.DeleteFunc(k.commands, func(o ownCommand) bool {
+		return begin && o.id == commandID || !o.ended.IsZero() && now.Sub(o.ended) > attribution
+	})
 	if begin {
-		k.command = ownCommand{verb: verb, id: commandID}
+		k.commands = append(k.commands, ownCommand{verb: verb, id: commandID, began: now})
+		if len(k.commands) > rememberCommands {
+			k.commands = k.commands[1:]
+		}
 		return
 	}
-	if k.command.id == commandID {
-		k.command.ended = now
-		if !k.settleAt.IsZero() {
-			k.settleAt = now.Add(settleTime)
+	for i := range k.commands {
+		if k.commands[i].id == commandID {
+			k.commands[i].ended = now
+			if !k.settleAt.IsZero() {
+				k.settleAt = now.Add(settleTime)
+			}
 		}
 	}
 }
@@ -380,6 +408,9 @@ func (c *Core) Event(now time.Time, ev engine.Event) {
 	if ev.Time.After(c.lastSeen) {
 		c.lastSeen = ev.Time
 	}
+	if _, known := c.containers[ev.ContainerID]; !known && !ev.Time.After(c.restoredSeen) {
+		return
+	}
 	k := c.get(ev.ContainerID)
 	k.seq++
 	k.doubt = false
@@ -395,7 +426,7 @@ func (c *Core) Event(now time.Time, ev engine.Event) {
 	}
 	if len(k.held) == 0 {
 		k.heldSince, k.heldFor = now, holdTime
-		if word == "die" && k.exists && len(k.signals) == 0 && k.command.idle() {
+		if word == "die" && k.exists && len(k.signals) == 0 && k.idle(now) {
 			k.heldFor = crashTime
 		}
 	} else if word != "die" {
@@ -460,7 +491,7 @@ func (c *Core) Tick(now time.Time) {
 		if len(k.held) > 0 && !now.Before(k.heldSince.Add(k.heldFor)) {
 			c.flush(now, k, nil, false)
 		}
-		if len(k.held) == 0 && !k.settleAt.IsZero() && !now.Before(k.settleAt) && k.command.idle() {
+		if len(k.held) == 0 && !k.settleAt.IsZero() && !now.Before(k.settleAt) && k.idle(now) {
 			k.settleAt, k.settling = time.Time{}, true
 			c.ask(k)
 		}
@@ -549,7 +580,7 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		t.Status, t.StartedAt, t.Approx, t.ExitCode, t.OOMKilled = "running", at, approx, 0, false
 		k.signals, k.stopSeen, k.oomSeen = nil, false, false
 		data["startedAt"] = at
-		o.CommandID = c.cause(now, k, "start")
+		o.CommandID, _ = k.cause(now, "start")
 	case "die":
 		if !t.live() {
 			return
@@ -574,7 +605,7 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 			return
 		}
 		t.Status = after
-		o.CommandID = c.cause(now, k, word, "stop", "kill")
+		o.CommandID, _ = k.cause(now, word, "stop", "kill")
 	case "rename":
 		if t.Name == ev.Name {
 			return
@@ -586,12 +617,12 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		if t.live() {
 			k.signals = append(k.signals, n)
 		}
-		o.CommandID = c.cause(now, k, "kill", "stop", "remove")
+		o.CommandID, _ = k.cause(now, "kill", "stop", "remove")
 	case "stop", "oom", "restart", "update":
 		k.stopSeen = k.stopSeen || word == "stop" && t.live()
 		k.oomSeen = k.oomSeen || word == "oom"
 		if word == "stop" {
-			o.CommandID = c.cause(now, k, "stop")
+			o.CommandID, _ = k.cause(now, "stop")
 		}
 	case "health_status":
 		t.Health, data["health"] = text, text
@@ -604,13 +635,15 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// cause returns the id of our command when it is of one of the verbs and recent.
-func (c *Core) cause(now time.Time, k *container, verbs ...string) string {
-	o := k.command
-	if o.id == "" || !slices.Contains(verbs, o.verb) || !o.ended.IsZero() && now.Sub(o.ended) > attribution {
-		return ""
+// cause returns the id and verb of our newest command of one of the verbs that is
+// under way or ended a moment ago; "" when there is none.
+func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
+	for _, o := range slices.Backward(k.commands) {
+		if slices.Contains(verbs, o.verb) && (o.ended.IsZero() || now.Sub(o.ended) <= attribution) {
+			return o.id, o.verb
+		}
 	}
-	return o.id
+	return "", ""
 }
 
 // emit tells one observation about a container.

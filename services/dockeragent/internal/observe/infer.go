@@ -33,11 +33,7 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 			t.StartedAt, t.Approx = in.State.StartedAt, false
 		}
 	}
-	id := c.cause(now, k, "stop", "kill", "remove")
-	verb := ""
-	if id != "" {
-		verb = k.command.verb
-	}
+	id, verb := k.cause(now, "stop", "kill", "remove")
 	signals := append([]int{}, k.signals...)
 	// A signal that ended it and did not come through the engine.
 	n := code - 128
@@ -58,6 +54,12 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 func (c *Core) appear(now time.Time, k *container, in *engine.Container) {
 	k.exists = true
 	k.told = Told{Instance: in.Name, Name: in.Name, Image: in.Image, Status: "created"}
+	k.restoredAt = in.Created
+	for _, text := range []string{in.State.StartedAt, in.State.FinishedAt} {
+		if at, err := time.Parse(time.RFC3339Nano, text); err == nil && at.After(k.restoredAt) {
+			k.restoredAt = at
+		}
+	}
 	o := journal.Observation{Time: in.Created, Event: "docker.create", Inferred: true, CommandID: in.Labels[label.Command]}
 	data := map[string]any{}
 	c.retarget(k, in, &o, data)
@@ -75,7 +77,8 @@ func (c *Core) inferStart(now time.Time, k *container, in *engine.Container) {
 	}
 	t.Status, t.StartedAt, t.Approx, t.ExitCode, t.OOMKilled = "running", in.State.StartedAt, false, 0, false
 	k.signals, k.stopSeen, k.oomSeen = nil, false, false
-	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true, CommandID: c.cause(now, k, "start")}
+	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true}
+	o.CommandID, _ = k.cause(now, "start")
 	c.emit(k, o, map[string]any{"startedAt": in.State.StartedAt}, in)
 	if in.State.Paused {
 		t.Status = "paused"
@@ -271,7 +274,8 @@ func (c *Core) gap(now time.Time) {
 
 // destroyed tells the end of a container and forgets it.
 func (c *Core) destroyed(now time.Time, k *container, at time.Time, inferred bool) {
-	o := journal.Observation{Time: at, Event: "docker.destroy", Inferred: inferred, CommandID: c.cause(now, k, "remove")}
+	o := journal.Observation{Time: at, Event: "docker.destroy", Inferred: inferred}
+	o.CommandID, _ = k.cause(now, "remove")
 	k.exists = false
 	c.emit(k, o, map[string]any{}, nil)
 	delete(c.containers, k.id)

@@ -52,6 +52,9 @@ func NewObserver(e engine.Engine, known map[string]Told, log *slog.Logger, sink 
 // Engine returns the engine, or nil while it does not answer. Safe for concurrent use.
 func (o *Observer) Engine() *engine.Info { return o.info.Load() }
 
+// Prepare runs f with the Core before Run is called.
+func (o *Observer) Prepare(f func(*Core, time.Time)) { f(o.core, time.Now()) }
+
 // Do runs f with the Core in its goroutine, soon, and what comes out is told. It
 // waits while 256 such calls are queued, or returns when ctx ends. Safe for concurrent use.
 func (o *Observer) Do(ctx context.Context, f func(*Core, time.Time)) {

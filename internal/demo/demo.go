@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -231,10 +232,23 @@ func (s *stage) play(ctx context.Context, conn *grpc.ClientConn) error {
 type app struct {
 	name     string // of the container
 	instance string
+	// sent is the highest sequence that was acknowledged. What is read may be
+	// a moment old; waiting for this number is waiting for the present.
+	sent atomic.Uint64
+}
+
+// acknowledged notes the sequence of an event.
+func (a *app) acknowledged(sequence uint64) {
+	for {
+		old := a.sent.Load()
+		if sequence <= old || a.sent.CompareAndSwap(old, sequence) {
+			return
+		}
+	}
 }
 
 // make creates an application of the runner image and waits until it is ready.
-func (s *stage) make(ctx context.Context, name string, mounts, command []string) (app, error) {
+func (s *stage) make(ctx context.Context, name string, mounts, command []string) (*app, error) {
 	if _, err := s.docker.inspect(ctx, name); err == nil {
 		name += "-" + s.id // somebody else's container has the name
 	}
@@ -246,9 +260,9 @@ func (s *stage) make(ctx context.Context, name string, mounts, command []string)
 	}
 	r, err := s.fleet.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: name, Container: spec, Start: true, RequestId: "create-" + name})
 	if err != nil {
-		return app{}, fmt.Errorf("create %s: %w", name, err)
+		return nil, fmt.Errorf("create %s: %w", name, err)
 	}
-	a := app{name: name, instance: r.GetInstance().GetInstanceId()}
+	a := &app{name: name, instance: r.GetInstance().GetInstanceId()}
 	_, err = s.untilState(ctx, a, "running")
 	return a, err
 }
@@ -273,7 +287,7 @@ func (s *stage) until(ctx context.Context, what string, ask func() (bool, error)
 }
 
 // untilInstance waits for something about an instance and gives it as it is then.
-func (s *stage) untilInstance(ctx context.Context, a app, what string, ask func(*fleetv1.Instance) bool) (*fleetv1.Instance, error) {
+func (s *stage) untilInstance(ctx context.Context, a *app, what string, ask func(*fleetv1.Instance) bool) (*fleetv1.Instance, error) {
 	var i *fleetv1.Instance
 	err := s.until(ctx, a.name+" "+what, func() (bool, error) {
 		r, err := s.fleet.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: a.instance})
@@ -289,7 +303,7 @@ func (s *stage) untilInstance(ctx context.Context, a app, what string, ask func(
 	return i, err
 }
 
-func (s *stage) untilState(ctx context.Context, a app, state string) (*fleetv1.Instance, error) {
+func (s *stage) untilState(ctx context.Context, a *app, state string) (*fleetv1.Instance, error) {
 	return s.untilInstance(ctx, a, "is "+state, func(i *fleetv1.Instance) bool { return in(i, state) })
 }
 
@@ -302,11 +316,12 @@ func in(i *fleetv1.Instance, state string) bool {
 	return false
 }
 
-// untilDrained waits until the application has answered everything accepted.
-func (s *stage) untilDrained(ctx context.Context, a app) (*fleetv1.Instance, error) {
+// untilDrained waits until the application has answered everything that was
+// acknowledged so far, and its newest snapshot contains it.
+func (s *stage) untilDrained(ctx context.Context, a *app) (*fleetv1.Instance, error) {
 	return s.untilInstance(ctx, a, "has answered everything", func(i *fleetv1.Instance) bool {
 		q := i.GetQueue()
-		return in(i, "running") && q.GetWaiting() == 0 && q.GetInFlightSequence() == 0 && q.GetDeliveredSequence() >= q.GetAcceptedSequence()
+		return in(i, "running") && min(q.GetDeliveredSequence(), q.GetContainedSequence()) >= a.sent.Load()
 	})
 }
 

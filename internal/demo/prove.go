@@ -60,7 +60,7 @@ func newTiming(samples []time.Duration) timing {
 }
 
 // prove asks the witnesses, measures, writes the report and judges.
-func (s *stage) prove(ctx context.Context, hello app) error {
+func (s *stage) prove(ctx context.Context, hello *app) error {
 	s.scene("The witnesses")
 	wrong := func(format string, args ...any) {
 		s.report.Wrong = append(s.report.Wrong, fmt.Sprintf(format, args...))
@@ -118,7 +118,7 @@ func some(numbers []int) string {
 
 // ownList asks the application for what it processed and reads its answer where
 // the engine keeps it.
-func (s *stage) ownList(ctx context.Context, a app) ([]int, error) {
+func (s *stage) ownList(ctx context.Context, a *app) ([]int, error) {
 	asked := time.Now()
 	if err := s.sendOne(ctx, a, "report", nil); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (s *stage) ownList(ctx context.Context, a app) ([]int, error) {
 
 // engineWitness compares the engine's record with the commands in the log: each
 // command id acted once, and every death was ours.
-func (s *stage) engineWitness(ctx context.Context, a app, wrong func(string, ...any)) error {
+func (s *stage) engineWitness(ctx context.Context, a *app, wrong func(string, ...any)) error {
 	c, err := s.docker.inspect(ctx, a.name)
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (s *stage) engineWitness(ctx context.Context, a app, wrong func(string, ...
 
 // collect reads on in the log of an instance and keeps the ids of all commands,
 // by verb. It is called after each scene: the log is kept for a while only.
-func (s *stage) collect(ctx context.Context, a app) error {
+func (s *stage) collect(ctx context.Context, a *app) error {
 	for {
 		r, err := s.fleet.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: a.instance, AfterSequence: s.collected, PageSize: 1000})
 		if err != nil {
@@ -287,7 +287,7 @@ func (s *stage) sampleOurs(ctx context.Context, name string) (time.Duration, err
 
 // discard stops and removes an application by intents: what is taken away from
 // under chartroom would be started again.
-func (s *stage) discard(ctx context.Context, a app) error {
+func (s *stage) discard(ctx context.Context, a *app) error {
 	if _, err := s.untilState(ctx, a, "running"); err != nil {
 		return err
 	}

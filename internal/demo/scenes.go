@@ -21,18 +21,18 @@ import (
 )
 
 // hello is the main scene: events, a kill, the restore, the replay.
-func (s *stage) hello(ctx context.Context) (app, error) {
+func (s *stage) hello(ctx context.Context) (*app, error) {
 	s.scene("A container that runs helloworld.scxml")
 	var command []string
 	if s.cfg.Fault != "" {
 		mount, err := s.docker.run(ctx, "volume", "inspect", "--format", "{{.Mountpoint}}", s.volume)
 		if err != nil {
-			return app{}, err
+			return nil, err
 		}
 		// The agent dials the proxy; the application listens beside it.
 		s.fault, err = newFault(ctx, s.cfg.Fault, "hello", filepath.Join(mount, "helloworld.sock"), filepath.Join(mount, "inner.sock"))
 		if err != nil {
-			return app{}, err
+			return nil, err
 		}
 		s.running.Go(func() { s.fault.run(ctx) })
 		command = []string{"--socket", "/run/chartroom/inner.sock"}
@@ -45,7 +45,7 @@ func (s *stage) hello(ctx context.Context) (app, error) {
 	s.say("%s runs. Its instance is %s.", a.name, a.instance)
 	s.report.Instance = a.instance
 
-	if err := s.tally.send(ctx, s.fleet, a.instance, leastEvents/2); err != nil {
+	if err := s.tally.send(ctx, s.fleet, a, leastEvents/2); err != nil {
 		return a, err
 	}
 	i, err := s.untilDrained(ctx, a)
@@ -71,7 +71,7 @@ func (s *stage) hello(ctx context.Context) (app, error) {
 			break
 		}
 	}
-	if err := s.tally.send(ctx, s.fleet, a.instance, max(leastEvents-s.tally.count(), leastEvents/4)); err != nil {
+	if err := s.tally.send(ctx, s.fleet, a, max(leastEvents-s.tally.count(), leastEvents/4)); err != nil {
 		return a, err
 	}
 	if _, err := s.untilDrained(ctx, a); err != nil {
@@ -82,7 +82,7 @@ func (s *stage) hello(ctx context.Context) (app, error) {
 }
 
 // crash kills the application and sends events until it is back.
-func (s *stage) crash(ctx context.Context, a app) error {
+func (s *stage) crash(ctx context.Context, a *app) error {
 	before, err := s.fleet.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: a.instance})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", a.name, err)
@@ -94,7 +94,7 @@ func (s *stage) crash(ctx context.Context, a app) error {
 	}
 	s.say("kill -9 to its process on the host, at %s.", at.Format("15:04:05.000"))
 	from := s.tally.count()
-	flood := s.tally.flood(ctx, s.fleet, a.instance, 8, 2*leastDown)
+	flood := s.tally.flood(ctx, s.fleet, a, 8, 2*leastDown)
 	ready, how, err := s.untilReady(ctx, a.name, at)
 	if e := flood(); err == nil {
 		err = e
@@ -123,7 +123,7 @@ func (s *stage) crash(ctx context.Context, a app) error {
 
 // tell shows what the log of the instance says of the crash: the steps in which
 // the container's life changed.
-func (s *stage) tell(ctx context.Context, a app, after uint64) error {
+func (s *stage) tell(ctx context.Context, a *app, after uint64) error {
 	r, err := s.fleet.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: a.instance, AfterSequence: after, PageSize: 1000})
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", a.name, err)
@@ -162,7 +162,7 @@ func snapshotOf(arguments string) uint64 {
 }
 
 // showSnapshot shows the newest snapshot and what is in it.
-func (s *stage) showSnapshot(ctx context.Context, a app) error {
+func (s *stage) showSnapshot(ctx context.Context, a *app) error {
 	r, err := s.fleet.GetSnapshot(ctx, &fleetv1.GetSnapshotRequest{InstanceId: a.instance})
 	if err != nil {
 		return fmt.Errorf("read the snapshot of %s: %w", a.name, err)
@@ -259,7 +259,7 @@ func (s *stage) order(ctx context.Context) error {
 }
 
 // sessionOf is the configuration of the chart in the newest snapshot.
-func (s *stage) sessionOf(ctx context.Context, a app) ([]string, error) {
+func (s *stage) sessionOf(ctx context.Context, a *app) ([]string, error) {
 	r, err := s.fleet.GetSnapshot(ctx, &fleetv1.GetSnapshotRequest{InstanceId: a.instance})
 	if err != nil {
 		return nil, fmt.Errorf("read the snapshot of %s: %w", a.name, err)
@@ -280,14 +280,15 @@ func (s *stage) sessionOf(ctx context.Context, a app) ([]string, error) {
 }
 
 // sendOne gives one event to an application, again until it is admitted.
-func (s *stage) sendOne(ctx context.Context, a app, event string, data map[string]any) error {
+func (s *stage) sendOne(ctx context.Context, a *app, event string, data map[string]any) error {
 	v, err := structpb.NewValue(data)
 	if err != nil {
 		return fmt.Errorf("send %s: %w", event, err)
 	}
 	request := fmt.Sprintf("%s-%s-%d", a.name, event, time.Now().UnixNano())
 	return s.until(ctx, event+" is accepted by "+a.name, func() (bool, error) {
-		_, err := s.fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: a.instance, Event: event, Data: v, RequestId: request})
+		r, err := s.fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: a.instance, Event: event, Data: v, RequestId: request})
+		a.acknowledged(r.GetSequence())
 		return err == nil, err
 	})
 }

@@ -33,17 +33,18 @@ func newTally(prefix string) *tally {
 // one sends the next number until it is acknowledged: a refusal for now (the
 // breaker is open, the queue is full) is tried again under the same request id,
 // so that an answer that was lost makes no second event.
-func (t *tally) one(ctx context.Context, c fleetv1.FleetServiceClient, instance string) error {
+func (t *tally) one(ctx context.Context, c fleetv1.FleetServiceClient, a *app) error {
 	n := int(t.next.Add(1))
 	data, err := structpb.NewValue(map[string]any{"number": n})
 	if err != nil {
 		return fmt.Errorf("number %d: %w", n, err)
 	}
-	request := &fleetv1.SendEventRequest{InstanceId: instance, Event: "hello", Data: data, RequestId: fmt.Sprintf("%s-%d", t.prefix, n)}
+	request := &fleetv1.SendEventRequest{InstanceId: a.instance, Event: "hello", Data: data, RequestId: fmt.Sprintf("%s-%d", t.prefix, n)}
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		_, err := c.SendEvent(ctx, request)
+		r, err := c.SendEvent(ctx, request)
 		switch status.Code(err) {
 		case codes.OK:
+			a.acknowledged(r.GetSequence())
 			t.mu.Lock()
 			t.acknowledged[n] = time.Now()
 			t.mu.Unlock()
@@ -61,11 +62,11 @@ func (t *tally) one(ctx context.Context, c fleetv1.FleetServiceClient, instance 
 }
 
 // send sends so many, one after the other.
-func (t *tally) send(ctx context.Context, c fleetv1.FleetServiceClient, instance string, count int) error {
+func (t *tally) send(ctx context.Context, c fleetv1.FleetServiceClient, a *app, count int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range count {
-		if err := t.one(ctx, c, instance); err != nil {
+		if err := t.one(ctx, c, a); err != nil {
 			return err
 		}
 	}
@@ -74,7 +75,7 @@ func (t *tally) send(ctx context.Context, c fleetv1.FleetServiceClient, instance
 
 // flood sends from so many senders at once, at most so many events, until the
 // function is called, which waits for the ones under way.
-func (t *tally) flood(ctx context.Context, c fleetv1.FleetServiceClient, instance string, senders, most int) (stop func() error) {
+func (t *tally) flood(ctx context.Context, c fleetv1.FleetServiceClient, a *app, senders, most int) (stop func() error) {
 	var done, left atomic.Int64
 	left.Store(int64(most))
 	faults := make(chan error, senders)
@@ -83,7 +84,7 @@ func (t *tally) flood(ctx context.Context, c fleetv1.FleetServiceClient, instanc
 	for range senders {
 		all.Go(func() {
 			for done.Load() == 0 && left.Add(-1) >= 0 {
-				if err := t.one(ctx, c, instance); err != nil {
+				if err := t.one(ctx, c, a); err != nil {
 					faults <- err
 					return
 				}

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ListHostsResponseJson } from "../src/gen/chartroom/fleet/v1/fleet_pb";
 
 const bin = process.env["CHARTROOM_BIN"] ?? "../../bin";
 const image = process.env["CHARTROOM_TEST_IMAGE"] ?? "chartroom/scxml:latest";
@@ -45,9 +46,9 @@ export class Rig {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** up starts chartroom on the data it had before, and waits until it is healthy. */
+  /** up starts chartroom on the data it had before, and waits until its agent is there. */
   async up(): Promise<void> {
-    const child = spawn(join(bin, "chartroom"), ["up", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, "--host-id", "host-1"], {
+    const child = spawn(join(bin, "chartroom"), ["up", "--data", this.data, "--listen", `127.0.0.1:${this.port}`, "--host-id", "host-1", "--only", `chartroom.test=${mark}`], {
       // Whatever else is managed on this engine is somebody else's.
       env: { ...process.env, CHARTROOM_ONLY: `chartroom.test=${mark}` },
       stdio: ["ignore", "pipe", "pipe"],
@@ -58,10 +59,8 @@ export class Rig {
     child.stderr?.on("data", keep);
     for (;;) {
       if (child.exitCode !== null) throw new Error(`chartroom up ended with ${child.exitCode}:\n${this.said}`);
-      // Ready is the server alone; a container needs the agent as well.
       const answer = await fetch(`${this.url}/v1/hosts`).catch(() => undefined);
-      const hosts = answer?.ok ? ((await answer.json()) as { hosts?: { connected?: boolean; unknown?: boolean }[] }).hosts : [];
-      if (hosts?.some((host) => host.connected && !host.unknown)) return;
+      if (answer?.ok && ((await answer.json()) as ListHostsResponseJson).hosts?.some((host) => host.connected && !host.unknown)) return;
       await new Promise((again) => setTimeout(again, 50));
     }
   }

@@ -20,6 +20,7 @@ function geometry(chart: string, digest: string): Promise<GetDrawingResponseJson
 export function ChartView({ chart, digest, active }: { chart: string; digest: string; active: readonly string[] }) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
+  const [part, setPart] = useState<string>();
   useEffect(() => {
     let current = true;
     setProblem("");
@@ -34,27 +35,57 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
   if (!drawn) return <p className="empty">Drawing the chart…</p>;
   const lit = new Set(active);
-  const parents = new Set((drawn.nodes ?? []).map((node) => node.parent));
+  const parts = regions(drawn.nodes ?? []);
+  const shown = part === undefined ? parts[0] : parts.find((node) => node.id === part);
+  const nodes = shown ? within(drawn.nodes ?? [], shown) : (drawn.nodes ?? []);
+  const ids = new Set(nodes.map((node) => node.id));
+  const parents = new Set(nodes.map((node) => node.parent));
   const text = `Active states: ${active.map(words).join(", ") || "none"}`;
-  const box = `-4 -4 ${Number(drawn.width ?? 0) + 8} ${Number(drawn.height ?? 0) + 8}`;
+  const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
+  const box = `${Number(x) - 4} ${Number(y) - 4} ${Number(width) + 8} ${Number(height) + 8}`;
   return (
     <figure className="chart">
+      {parts.length > 0 && (
+        <div className="chips" role="group" aria-label="Part of the chart">
+          {[...parts.map((node) => node.id ?? ""), WHOLE].map((id) => (
+            <button key={id} type="button" className="chip" aria-pressed={(shown?.id ?? WHOLE) === id} onClick={() => setPart(id)}>
+              {words(id)}
+            </button>
+          ))}
+        </div>
+      )}
       <svg viewBox={box} role="img" aria-label={`Chart ${chart}. ${text}`}>
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
             <path d="M0 0 L8 4 L0 8 z" />
           </marker>
         </defs>
-        {(drawn.nodes ?? []).map((node) => (
+        {nodes.map((node) => (
           <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
         ))}
-        {(drawn.edges ?? []).map((edge, index) => (
+        {(drawn.edges ?? []).filter((edge) => ids.has(edge.source)).map((edge, index) => (
           <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
         ))}
       </svg>
       <figcaption>{text}</figcaption>
     </figure>
   );
+}
+
+const WHOLE = "whole chart";
+/** Charts of so many states are shown a region at a time. */
+const MANY = 25;
+
+/** regions are the parts of a large chart that can be looked at alone; the first one tells most. */
+function regions(nodes: readonly DrawingNodeJson[]): DrawingNodeJson[] {
+  const top = nodes.find((node) => node.kind === "parallel" && !node.parent);
+  return top && nodes.length > MANY ? nodes.filter((node) => node.parent === top.id && node.kind !== "initial") : [];
+}
+
+/** within is a region and what stands inside it; a parent stands before its children. */
+function within(nodes: readonly DrawingNodeJson[], region: DrawingNodeJson): DrawingNodeJson[] {
+  const ids = new Set([region.id]);
+  return nodes.filter((node) => node === region || (ids.has(node.parent) && ids.add(node.id)));
 }
 
 function Node({ node, active, atomic }: { node: DrawingNodeJson; active: boolean; atomic: boolean }) {

@@ -14,7 +14,7 @@ const UNKNOWN = "unknown";
 
 /** FleetPage shows every instance; the counts of states above it are the filter. */
 export function FleetPage() {
-  const { instances, synced } = useFleet();
+  const { instances, synced, problem } = useFleet();
   const { state, q } = useSearch({ from: "/" });
   const navigate = useNavigate({ from: "/" });
   useEffect(() => stream.watch({}), []);
@@ -46,13 +46,13 @@ export function FleetPage() {
           onChange={(event) => void navigate({ search: { state, q: event.target.value || undefined }, replace: true })}
         />
       </div>
-      {instances.size === 0 ? <Empty synced={synced} /> : <Table rows={rows} />}
+      {instances.size === 0 ? <Empty synced={synced} problem={problem} /> : <Table rows={rows} />}
     </>
   );
 }
 
-function Empty({ synced }: { synced: boolean }) {
-  if (!synced) return <p className="empty">Reading the fleet…</p>;
+function Empty({ synced, problem }: { synced: boolean; problem: string }) {
+  if (!synced) return <p className="empty">{problem || "Reading the fleet…"}</p>;
   return (
     <div className="empty">
       <p>No container has been seen yet.</p>

@@ -16,7 +16,7 @@ import { useNow } from "./useNow";
 /** InstancePage is one instance: why it is as it is, its chart, its log, and only the buttons that make sense. */
 export function InstancePage() {
   const { id } = useParams({ from: "/instances/$id" });
-  const { instances, log, synced } = useFleet();
+  const { instances, log, synced, problem } = useFleet();
   const [older, setOlder] = useState<LogEntryJson[]>([]);
   const [selected, setSelected] = useState<LogEntryJson>();
   const now = useNow();
@@ -34,7 +34,7 @@ export function InstancePage() {
   }, [id]);
 
   const instance = instances.get(id);
-  if (!instance) return <p className="empty">{synced ? `There is no instance ${id}. It may have been removed.` : "Reading the instance…"}</p>;
+  if (!instance) return <p className="empty">{synced ? `There is no instance ${id}. It may have been removed.` : problem || "Reading the instance…"}</p>;
   const entries = [...older, ...log];
   const first = Number(entries[0]?.sequence ?? 0);
   const readOlder = () => void readLog(id, first).then((more) => setOlder((known) => [...more, ...known]));

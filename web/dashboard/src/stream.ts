@@ -17,6 +17,13 @@ export interface Fleet {
   readonly hosts: ReadonlyMap<string, HostJson>;
   /** Log of the watched instance, oldest first, at most LOG_LIMIT entries. */
   readonly log: readonly LogEntryJson[];
+  /** Why the watch was refused, in the server's words; asked again until it is not. */
+  readonly problem: string;
+}
+
+/** Frame is what the server sends: a change, or why there is none. */
+interface Frame extends WatchResponseJson {
+  error?: { message?: string; retryAfterSeconds?: number };
 }
 
 /** Entries of a log that the page keeps; older ones are read from the server. */
@@ -26,10 +33,11 @@ const RECONNECT_MS = [100, 300, 1000, 3000];
 
 /** Stream keeps one watch alive over any number of connections. */
 export class Stream {
-  private fleet: Fleet = { link: "connecting", synced: false, instances: new Map(), hosts: new Map(), log: [] };
+  private fleet: Fleet = { link: "connecting", synced: false, instances: new Map(), hosts: new Map(), log: [], problem: "" };
   private readonly listeners = new Set<() => void>();
-  private pending: WatchResponseJson[] = [];
+  private pending: Frame[] = [];
   private frame = 0;
+  private again: ReturnType<typeof setTimeout> | undefined;
   private socket: WebSocket | undefined;
   private attempt = 0;
   private watched: WatchRequestJson = {};
@@ -48,7 +56,7 @@ export class Stream {
   watch(request: WatchRequestJson, log: readonly LogEntryJson[] = []): void {
     this.watched = request;
     this.pending = [];
-    this.set({ ...this.fleet, synced: false, log });
+    this.set({ ...this.fleet, synced: false, log, problem: "" });
     if (!this.socket) this.connect();
     else if (this.socket.readyState === WebSocket.OPEN) this.ask();
   }
@@ -61,7 +69,7 @@ export class Stream {
       this.set({ ...this.fleet, link: "open" });
       this.ask();
     };
-    socket.onmessage = (message: MessageEvent<string>) => this.take(JSON.parse(message.data) as WatchResponseJson);
+    socket.onmessage = (message: MessageEvent<string>) => this.take(JSON.parse(message.data) as Frame);
     socket.onclose = () => {
       this.set({ ...this.fleet, link: "lost", synced: false });
       const wait = RECONNECT_MS[Math.min(this.attempt++, RECONNECT_MS.length - 1)] ?? 3000;
@@ -70,14 +78,15 @@ export class Stream {
   }
 
   private ask(): void {
+    clearTimeout(this.again);
     this.seen = new Set();
     const last = this.fleet.log.at(-1)?.sequence;
     const request = this.watched.log && last ? { ...this.watched, afterLogSequence: last } : this.watched;
-    this.socket?.send(JSON.stringify({ watch: request }));
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ watch: request }));
   }
 
-  private take(change: WatchResponseJson): void {
-    this.pending.push(change);
+  private take(frame: Frame): void {
+    this.pending.push(frame);
     if (!this.frame) this.frame = requestAnimationFrame(() => this.apply());
     // A hidden tab gets no frames; do not let it pile up.
     if (this.pending.length > 5000) this.apply();
@@ -91,7 +100,7 @@ export class Stream {
     const instances = new Map(this.fleet.instances);
     const hosts = new Map(this.fleet.hosts);
     let log = this.fleet.log;
-    let synced = this.fleet.synced;
+    let { synced, problem } = this.fleet;
     for (const change of changes) {
       if (change.instance?.instanceId) {
         instances.set(change.instance.instanceId, change.instance);
@@ -101,11 +110,17 @@ export class Stream {
       else if (change.log) log = append(log, change.log);
       else if (change.synced) {
         synced = true;
+        problem = "";
         // What the full list no longer names is gone.
         if (!this.watched.instanceId) for (const id of instances.keys()) if (!this.seen.has(id)) instances.delete(id);
       } else if (change.reset) this.ask();
+      else if (change.error) {
+        // A server that has just started may not have read the fleet yet.
+        problem = change.error.message ?? "the server refuses the watch";
+        this.again = setTimeout(() => this.ask(), Math.max(0.5, change.error.retryAfterSeconds ?? 0) * 1000);
+      }
     }
-    this.set({ ...this.fleet, instances, hosts, log, synced });
+    this.set({ ...this.fleet, instances, hosts, log, synced, problem });
   }
 
   private set(fleet: Fleet): void {

@@ -58,6 +58,24 @@ func TestAgentGoesAndReturns(t *testing.T) {
 	})
 }
 
+// TestGapToldByTheAgent checks that what the agent may have missed is shown,
+// with the time that it says.
+func TestGapToldByTheAgent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	a.do(func() {
+		a.say("agent.gap", map[string]any{"from": "2026-01-02T03:04:05Z", "to": "2026-01-02T03:04:07Z", "reason": "the event stream broke"},
+			func(o *agentv1.Observation) { o.Instance, o.ContainerId = "", "" })
+	})
+	r.connect(a)
+	r.eventually("the gap is shown", func() bool { return len(r.host("h1").GetGaps()) == 1 })
+	got := r.host("h1").GetGaps()[0]
+	if got.GetReason() != "the event stream broke" || got.GetToTime().AsTime().Sub(got.GetFromTime().AsTime()) != 2*time.Second {
+		t.Errorf("gap %v, want 2 s for want of the event stream", got)
+	}
+}
+
 // TestVanishedContainer checks that a container that is gone when its agent
 // returns is told to its chart as destroyed, without having been seen to go.
 func TestVanishedContainer(t *testing.T) {

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -24,9 +25,13 @@ const (
 	reasonTrimmed = "journal was trimmed"
 )
 
-// relisted is the observation, about the host itself, that everything the
-// engine has was listed and journaled.
-const relisted = "host.relisted"
+// Observations about a host itself.
+const (
+	// relisted says that everything the engine has was listed and journaled.
+	relisted = "host.relisted"
+	// missed says that the agent may have missed something.
+	missed = "agent.gap"
+)
 
 // host is a host in memory.
 type host struct {
@@ -194,6 +199,25 @@ func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
 	}
 }
 
+// observeHost takes in an observation about the host itself.
+func (w *Worker) observeHost(s *Shard, b *Batch, h *host, f *agentv1.Observation, now time.Time) {
+	switch f.GetEvent() {
+	case relisted:
+		w.listed(s, b, h, now)
+	case missed:
+		// A gap without times, such as of a journal that was full, is a moment.
+		g := struct {
+			From, To time.Time
+			Reason   string
+		}{From: f.GetTime().AsTime(), To: f.GetTime().AsTime()}
+		if err := json.Unmarshal(f.GetDataJson(), &g); err != nil {
+			w.log.Warn("gap is not understood", "host", h.view.GetHostId(), "err", err)
+		}
+		h.gap(g.From, g.To, g.Reason)
+		b.group(s).hosts[h.view.GetHostId()] = true
+	}
+}
+
 // left notes that an agent's stream ended.
 func (w *Worker) left(s *Shard, b *Batch, in *HostLeft, now time.Time) {
 	if h := s.hosts[in.Host]; h != nil && h.conn == in.Conn {
@@ -235,7 +259,9 @@ func (w *Worker) finding(s *Shard, b *Batch, in *HostFinding) {
 // gap notes a time in which observations may have been missed; a zero to
 // leaves it open.
 func (h *host) gap(from, to time.Time, reason string) {
-	h.closeGap(from)
+	if to.IsZero() {
+		h.closeGap(from) // one open gap at most
+	}
 	gaps := append([]*fleetv1.Gap{{FromTime: stamp(from), ToTime: stamp(to), Reason: reason}}, h.view.GetGaps()...)
 	h.view.Gaps = gaps[:min(len(gaps), gapsKept)]
 }

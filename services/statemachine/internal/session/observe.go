@@ -37,8 +37,8 @@ func (w *Worker) observe(s *Shard, b *Batch, o *Observation, now time.Time) {
 	b.steps++
 	if f.GetInstance() != "" {
 		w.observeInstance(s, b, o, now)
-	} else if f.GetEvent() == relisted {
-		w.listed(s, b, h, now)
+	} else {
+		w.observeHost(s, b, h, f, now)
 	}
 	w.caughtUp(s, b, h, now)
 }

@@ -31,11 +31,15 @@ import (
 const (
 	// MaxLine bounds one message.
 	MaxLine = 4 << 20
-	// dialFirst and dialLast are the pauses between attempts to dial: the first
-	// ones are short, because a restart is waiting for them.
+	// dialFirst, dialEager and dialLast are the pauses between attempts to dial:
+	// those while a container starts are short, because a restart is waiting for
+	// them and a refused dial costs next to nothing.
 	dialFirst = time.Millisecond
+	dialEager = 4 * time.Millisecond
 	dialLast  = 50 * time.Millisecond
 	dialSlow  = time.Second
+	// eagerDials is how long the pauses stay below dialEager.
+	eagerDials = 3 * time.Second
 	// quickDials is how long the pauses stay below dialLast.
 	quickDials = 30 * time.Second
 	lostTime   = 250 * time.Millisecond
@@ -219,7 +223,11 @@ func (l *Link) loop(ctx context.Context) {
 			case <-time.After(pause):
 			case <-ctx.Done():
 			}
-			pause = min(2*pause, max(dialLast, pause))
+			most := dialLast
+			if time.Since(began) < eagerDials {
+				most = dialEager
+			}
+			pause = min(2*pause, max(most, pause))
 			continue
 		}
 		pause, broke = dialFirst, time.Time{}

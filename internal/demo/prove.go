@@ -241,16 +241,17 @@ func (s *stage) measure(ctx context.Context) error {
 	s.scene("Recovery, measured %d times beside the engine's own restart policy", s.cfg.Pairs)
 	var ours, theirs []time.Duration
 	for n := range s.cfg.Pairs {
-		d, err := s.sampleOurs(ctx, fmt.Sprintf("recovery-%s-%d", s.id, n))
-		if err != nil {
-			return fmt.Errorf("sample %d: %w", n+1, err)
+		var d, e time.Duration
+		sides := []func() error{
+			func() (err error) { d, err = s.sampleOurs(ctx, fmt.Sprintf("recovery-%s-%d", s.id, n)); return err },
+			func() (err error) { e, err = s.sampleDocker(ctx, fmt.Sprintf("restart-%s-%d", s.id, n)); return err },
 		}
-		ours = append(ours, d)
-		e, err := s.sampleDocker(ctx, fmt.Sprintf("restart-%s-%d", s.id, n))
-		if err != nil {
-			return fmt.Errorf("sample %d of the engine: %w", n+1, err)
+		for i := range sides { // in turn, each side first in every other pair
+			if err := sides[(i+n)%2](); err != nil {
+				return fmt.Errorf("sample %d: %w", n+1, err)
+			}
 		}
-		theirs = append(theirs, e)
+		ours, theirs = append(ours, d), append(theirs, e)
 		s.say("%2d  with state restored %4d ms   the engine, without state %4d ms", n+1, d.Milliseconds(), e.Milliseconds())
 	}
 	s.report.Recovery, s.report.DockerRestart = newTiming(ours), newTiming(theirs)

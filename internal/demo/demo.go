@@ -249,12 +249,13 @@ func (a *app) acknowledged(sequence uint64) {
 
 // make creates an application of the runner image and waits until it is ready.
 func (s *stage) make(ctx context.Context, name string, mounts, command []string) (*app, error) {
+	socket := "/run/chartroom/" + name + ".sock" // where a fault may be built in
 	if _, err := s.docker.inspect(ctx, name); err == nil {
 		name += "-" + s.id // somebody else's container has the name
 	}
 	spec := &fleetv1.ContainerSpec{
 		Image: s.image, Command: command, Network: "none",
-		Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/" + name + ".sock"},
+		Environment: []string{"CHARTROOM_SOCKET=" + socket},
 		Labels:      map[string]string{"chartroom.demo": s.id},
 		Mounts:      append([]string{s.volume + ":/run/chartroom"}, mounts...),
 	}

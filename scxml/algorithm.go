@@ -3,7 +3,6 @@
 package scxml
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -14,14 +13,18 @@ import (
 // procedures, in its order, under its names. Three things differ. The event loop
 // does not block: it returns when the external queue is empty. What the
 // specification does at once to the outside world becomes an effect. And each
-// procedure writes down what it did.
+// procedure writes down what it did. What they work out from the chart and the
+// configuration alone is remembered (tables.go): a move is an enabled transition
+// set with its exit and entry sets.
 
 // interpret enters the initial configuration (procedure interpret).
 func (ip *Interpreter) interpret(overrides map[string]any) {
 	ip.initializeDatamodel(overrides)
 	ip.executeGlobalScripts()
-	ip.running = true
-	ip.enterStates([]*transition{ip.chart.root.initial})
+	ip.work.running = true
+	initial, _ := ip.move([]*transition{ip.chart.root.initial})
+	ip.record()
+	ip.enterStates(initial)
 	ip.mainEventLoop()
 }
 
@@ -74,42 +77,40 @@ func (ip *Interpreter) executeGlobalScripts() {
 // mainEventLoop runs macrosteps until nothing is left to do (procedure
 // mainEventLoop).
 func (ip *Interpreter) mainEventLoop() {
-	for ip.running && !ip.broken() {
+	w := ip.work
+	for w.running && !ip.broken() {
 		macrostepDone := false
-		for ip.running && !macrostepDone && !ip.broken() {
+		for w.running && !macrostepDone && !ip.broken() {
 			enabled := ip.selectEventlessTransitions()
-			if len(enabled) == 0 {
-				if len(ip.internalQueue) == 0 {
+			if enabled == nil {
+				if w.internalQueue.empty() {
 					macrostepDone = true
 				} else {
-					ev := ip.internalQueue[0]
-					ip.internalQueue = ip.internalQueue[1:]
-					ip.beginMicrostep(&ev)
+					ev := ip.keep(w.internalQueue.take())
+					ip.beginMicrostep(ev)
 					enabled = ip.selectTransitions(ev)
 				}
 			} else {
 				ip.beginMicrostep(nil)
 			}
-			if len(enabled) > 0 {
+			if enabled != nil {
 				ip.microstep(enabled)
 			}
 		}
-		if !ip.running || ip.broken() {
+		if !w.running || ip.broken() {
 			break
 		}
 		ip.invokeEntered()
-		if len(ip.internalQueue) > 0 {
+		if !w.internalQueue.empty() {
 			continue
 		}
-		if len(ip.externalQueue) == 0 {
+		if w.externalQueue.empty() {
 			if ip.settle() {
 				continue
 			}
 			return
 		}
-		ev := ip.externalQueue[0]
-		ip.externalQueue = ip.externalQueue[1:]
-		ip.takeExternal(ev)
+		ip.takeExternal(ip.keep(w.externalQueue.take()))
 	}
 	if ip.broken() {
 		ip.abandon()
@@ -119,11 +120,13 @@ func (ip *Interpreter) mainEventLoop() {
 }
 
 // takeExternal is the part of mainEventLoop that handles one external event.
-func (ip *Interpreter) takeExternal(ev Event) {
-	ip.beginMicrostep(&ev)
-	ip.bind(ev)
-	ip.passToInvocations(ev)
-	if enabled := ip.selectTransitions(ev); len(enabled) > 0 {
+func (ip *Interpreter) takeExternal(ev *Event) {
+	ip.beginMicrostep(ev)
+	if ip.rare != nil && len(ip.rare.invocations) > 0 {
+		ip.bind(ev)
+		ip.passToInvocations(*ev)
+	}
+	if enabled := ip.selectTransitions(ev); enabled != nil {
 		ip.microstep(enabled)
 	}
 }
@@ -131,12 +134,12 @@ func (ip *Interpreter) takeExternal(ev Event) {
 // invokeEntered starts the invocations of states entered in this macrostep and
 // still active, in entry order (SCXML 6.4).
 func (ip *Interpreter) invokeEntered() {
-	if len(ip.statesToInvoke) == 0 {
+	if len(ip.work.statesToInvoke) == 0 {
 		return
 	}
-	slices.SortFunc(ip.statesToInvoke, entryOrder)
-	states := ip.statesToInvoke
-	ip.statesToInvoke = nil
+	slices.SortFunc(ip.work.statesToInvoke, entryOrder)
+	states := ip.work.statesToInvoke
+	ip.work.statesToInvoke = nil
 	for _, s := range states {
 		for _, x := range s.invokes {
 			ip.invoke(x)
@@ -147,70 +150,94 @@ func (ip *Interpreter) invokeEntered() {
 // exitInterpreter leaves all states and says that the session is done
 // (procedure exitInterpreter).
 func (ip *Interpreter) exitInterpreter(done Done) {
-	for _, s := range slices.Backward(slices.Clone(ip.configuration)) {
+	last := &move{exit: slices.Clone(ip.configuration.states), next: ip.chart.memory.empty}
+	slices.Reverse(last.exit)
+	ip.work.begin(last)
+	for _, s := range last.exit {
 		for _, block := range s.onexit {
 			ip.executeContent(block)
 		}
 		ip.cancelInvoke(s)
-		ip.deactivate(s)
-		if s.kind == KindFinal && s.parent == ip.chart.root && !ip.stopping {
+		ip.work.exited++
+		if s.kind == KindFinal && s.parent == ip.chart.root && !ip.work.stopping {
 			done.State = s.id
 			if s.donedata != nil {
 				_, done.Data, _ = s.donedata.evaluate(ip, true)
 			}
 		}
 	}
+	ip.arrive(last)
 	ip.finish(done)
 }
 
 // selectEventlessTransitions (function selectEventlessTransitions).
-func (ip *Interpreter) selectEventlessTransitions() []*transition {
-	return ip.selectFor(func(t *transition) bool { return len(t.events) == 0 })
+func (ip *Interpreter) selectEventlessTransitions() *move {
+	return ip.selectFor(ip.configuration.plan(ip.chart.memory, 0, true))
 }
 
 // selectTransitions (function selectTransitions).
-func (ip *Interpreter) selectTransitions(ev Event) []*transition {
+func (ip *Interpreter) selectTransitions(ev *Event) *move {
 	ip.bind(ev)
-	return ip.selectFor(func(t *transition) bool { return nameMatch(t.events, ev.Name) })
+	m := ip.chart.memory
+	return ip.selectFor(ip.configuration.plan(m, m.class(ev.Name), false))
 }
 
 // selectFor takes, for each atomic state in document order, the first matching
-// transition of it or of its ancestors. A guard is evaluated once, though many
-// atomic states may ask for it.
-func (ip *Interpreter) selectFor(match func(*transition) bool) []*transition {
-	var enabled []*transition
-	var guards map[*transition]bool
-	holds := func(t *transition) bool {
-		if t.cond == nil {
-			return true
-		}
-		ok, known := guards[t]
-		if !known {
-			ok = ip.condition(t.cond, "transition", Position{Line: t.taken.Line})
-			if guards == nil {
-				guards = map[*transition]bool{}
-			}
-			guards[t] = ok
-		}
-		return ok
+// transition of it or of its ancestors whose guard holds. A guard is evaluated
+// once, though many atomic states may ask for it. nil means none.
+func (ip *Interpreter) selectFor(p *plan) *move {
+	if len(p.candidates) == 0 {
+		return nil
 	}
-	for _, atomic := range ip.configuration {
-		if !atomic.isAtomic() {
-			continue
-		}
-	search:
-		for s := atomic; s != nil; s = s.parent {
-			for _, t := range s.transitions {
-				if match(t) && holds(t) {
+	enabled := p.first
+	if p.guarded {
+		w := ip.work
+		enabled = w.enabled[:0]
+		w.asked = w.asked[:0]
+		for _, candidates := range p.candidates {
+			for _, t := range candidates {
+				if ip.holds(t) {
 					if !slices.Contains(enabled, t) {
 						enabled = append(enabled, t)
 					}
-					break search
+					break
 				}
 			}
 		}
+		if w.enabled = enabled; len(enabled) == 0 {
+			return nil
+		}
 	}
-	return ip.removeConflictingTransitions(enabled)
+	if m := p.find(enabled); m != nil {
+		return m
+	}
+	m, consulted := ip.move(enabled)
+	if !consulted {
+		p.keep(m)
+	}
+	return m
+}
+
+// answer is what a guard said during one selection.
+type answer struct {
+	guard *transition
+	holds bool
+}
+
+func (ip *Interpreter) holds(t *transition) bool {
+	if t.cond == nil {
+		return true
+	}
+	for _, a := range ip.work.asked {
+		if a.guard == t {
+			return a.holds
+		}
+	}
+	ok := ip.condition(t.cond, "transition", Position{Line: t.taken.Line})
+	if !t.source.isAtomic() {
+		ip.work.asked = append(ip.work.asked, answer{t, ok})
+	}
+	return ok
 }
 
 // nameMatch says whether one of the descriptors matches the name (SCXML 3.12.1).
@@ -258,7 +285,7 @@ func intersects(a, b []*state) bool {
 }
 
 // microstep (procedure microstep).
-func (ip *Interpreter) microstep(enabled []*transition) {
+func (ip *Interpreter) microstep(enabled *move) {
 	ip.exitStates(enabled)
 	ip.executeTransitionContent(enabled)
 	ip.enterStates(enabled)
@@ -266,29 +293,32 @@ func (ip *Interpreter) microstep(enabled []*transition) {
 
 // exitStates (procedure exitStates): history is recorded before anything is
 // left, so that it sees the configuration as it was.
-func (ip *Interpreter) exitStates(enabled []*transition) {
-	statesToExit := ip.computeExitSet(enabled)
-	ip.statesToInvoke = slices.DeleteFunc(ip.statesToInvoke, func(s *state) bool { return slices.Contains(statesToExit, s) })
-	slices.SortFunc(statesToExit, exitOrder)
-	for _, s := range statesToExit {
+func (ip *Interpreter) exitStates(enabled *move) {
+	ip.work.begin(enabled)
+	r := ip.record()
+	r.Exited = enabled.exited
+	if !enabled.exitWork {
+		ip.work.exited = len(enabled.exit)
+		return
+	}
+	ip.work.statesToInvoke = slices.DeleteFunc(ip.work.statesToInvoke, func(s *state) bool { return slices.Contains(enabled.exit, s) })
+	for _, s := range enabled.exit {
 		for _, h := range s.history {
 			var recorded []*state
-			for _, s0 := range ip.configuration {
+			for _, s0 := range ip.configuration.states {
 				if h.kind == KindHistoryDeep && s0.isAtomic() && isDescendant(s0, s) || h.kind == KindHistoryShallow && s0.parent == s {
 					recorded = append(recorded, s0)
 				}
 			}
-			ip.historyValue[h] = recorded
+			ip.setHistory(h, recorded)
 		}
 	}
-	r := ip.record()
-	for _, s := range statesToExit {
-		r.Exited = append(r.Exited, s.id)
+	for _, s := range enabled.exit {
 		for _, block := range s.onexit {
 			ip.executeContent(block)
 		}
 		ip.cancelInvoke(s)
-		ip.deactivate(s)
+		ip.work.exited++
 	}
 }
 
@@ -300,7 +330,7 @@ func (ip *Interpreter) computeExitSet(transitions []*transition) []*state {
 			continue
 		}
 		domain := ip.getTransitionDomain(t)
-		for _, s := range ip.configuration {
+		for _, s := range ip.configuration.states {
 			if isDescendant(s, domain) && !slices.Contains(exit, s) {
 				exit = append(exit, s)
 			}
@@ -310,11 +340,12 @@ func (ip *Interpreter) computeExitSet(transitions []*transition) []*state {
 }
 
 // executeTransitionContent (procedure executeTransitionContent).
-func (ip *Interpreter) executeTransitionContent(enabled []*transition) {
-	r := ip.record()
-	for _, t := range enabled {
-		r.Transitions = append(r.Transitions, t.taken)
-		ip.executeContent(t.content)
+func (ip *Interpreter) executeTransitionContent(enabled *move) {
+	ip.record().Transitions = enabled.taken
+	for _, t := range enabled.transitions {
+		if len(t.content) > 0 {
+			ip.executeContent(t.content)
+		}
 	}
 }
 
@@ -332,23 +363,29 @@ func (e *entrySet) add(s *state) {
 }
 
 // enterStates (procedure enterStates).
-func (ip *Interpreter) enterStates(enabled []*transition) {
-	e := &entrySet{defaultHistoryContent: map[*state][]executable{}}
-	ip.computeEntrySet(enabled, e)
-	slices.SortFunc(e.statesToEnter, entryOrder)
-	r := ip.record()
-	for _, s := range e.statesToEnter {
-		ip.activate(s)
-		ip.statesToInvoke = append(ip.statesToInvoke, s)
-		r.Entered = append(r.Entered, s.id)
-		if ip.chart.doc.Binding == "late" && !ip.entered[s.order] {
-			ip.entered[s.order] = true
+func (ip *Interpreter) enterStates(enabled *move) {
+	w, e := ip.work, &enabled.entry
+	if enabled.historic {
+		ip.moveIn(enabled)
+	}
+	ip.record().Entered = enabled.entered
+	if !enabled.entryWork {
+		ip.arrive(enabled)
+		return
+	}
+	w.entering(enabled)
+	for _, s := range enabled.enter {
+		w.entered++
+		if len(s.invokes) > 0 {
+			w.statesToInvoke = append(w.statesToInvoke, s)
+		}
+		if len(s.data) > 0 && ip.chart.doc.Binding == "late" && ip.firstEntry(s) {
 			ip.assignData(s, nil)
 		}
 		for _, block := range s.onentry {
 			ip.executeContent(block)
 		}
-		if slices.Contains(e.statesForDefaultEntry, s) {
+		if s.initial != nil && len(s.initial.content) > 0 && slices.Contains(e.statesForDefaultEntry, s) {
 			ip.executeContent(s.initial.content)
 		}
 		if content, ok := e.defaultHistoryContent[s]; ok {
@@ -358,13 +395,14 @@ func (ip *Interpreter) enterStates(enabled []*transition) {
 			ip.enterFinal(s)
 		}
 	}
+	ip.arrive(enabled)
 }
 
 // enterFinal is the part of enterStates about final states (SCXML 3.7).
 func (ip *Interpreter) enterFinal(s *state) {
 	parent := s.parent
 	if parent == ip.chart.root {
-		ip.running = false
+		ip.work.running = false
 		return
 	}
 	var data any
@@ -384,13 +422,16 @@ func (ip *Interpreter) raiseDone(s *state, data any) {
 	ip.enqueueInternal(Event{Name: name, Type: Platform, Data: data})
 }
 
-// computeEntrySet (procedure computeEntrySet).
-func (ip *Interpreter) computeEntrySet(transitions []*transition, e *entrySet) {
-	for _, t := range transitions {
+// computeEntrySet (procedure computeEntrySet). The domains are those that
+// computeExitSet saw: asked again after history was recorded, getTransitionDomain
+// may name a state further inside, and what was left between the two would not
+// be entered again.
+func (ip *Interpreter) computeEntrySet(transitions []*transition, domains []*state, e *entrySet) {
+	for i, t := range transitions {
 		for _, s := range t.targets {
 			ip.addDescendantStatesToEnter(s, e)
 		}
-		ancestor := ip.getTransitionDomain(t)
+		ancestor := domains[i]
 		for _, s := range ip.getEffectiveTargetStates(t) {
 			ip.addAncestorStatesToEnter(s, ancestor, e)
 		}
@@ -400,8 +441,11 @@ func (ip *Interpreter) computeEntrySet(transitions []*transition, e *entrySet) {
 // addDescendantStatesToEnter (procedure addDescendantStatesToEnter).
 func (ip *Interpreter) addDescendantStatesToEnter(s *state, e *entrySet) {
 	if s.kind.IsHistory() {
-		targets, recorded := ip.historyValue[s]
+		targets, recorded := ip.historyValue(s)
 		if !recorded {
+			if e.defaultHistoryContent == nil {
+				e.defaultHistoryContent = map[*state][]executable{}
+			}
 			e.defaultHistoryContent[s.parent] = s.initial.content
 			targets = s.initial.targets
 		}
@@ -451,7 +495,7 @@ func (ip *Interpreter) enterRegions(parallel *state, e *entrySet) {
 func (ip *Interpreter) isInFinalState(s *state) bool {
 	switch {
 	case s.isCompound():
-		return slices.ContainsFunc(s.children, func(c *state) bool { return c.kind == KindFinal && ip.active[c.order] })
+		return slices.ContainsFunc(s.children, func(c *state) bool { return c.kind == KindFinal && ip.isActive(c) })
 	case s.kind == KindParallel:
 		return !slices.ContainsFunc(s.children, func(c *state) bool { return !ip.isInFinalState(c) })
 	default:
@@ -499,7 +543,7 @@ func (ip *Interpreter) getEffectiveTargetStates(t *transition) []*state {
 	for _, s := range t.targets {
 		if !s.kind.IsHistory() {
 			add([]*state{s})
-		} else if recorded, ok := ip.historyValue[s]; ok {
+		} else if recorded, ok := ip.historyValue(s); ok {
 			add(recorded)
 		} else {
 			add(ip.getEffectiveTargetStates(s.initial))
@@ -530,8 +574,3 @@ func isDescendant(s, ancestor *state) bool {
 	}
 	return false
 }
-
-// entryOrder and exitOrder: ancestors before descendants and document order,
-// and the reverse. Document order already puts ancestors first.
-func entryOrder(a, b *state) int { return cmp.Compare(a.order, b.order) }
-func exitOrder(a, b *state) int  { return cmp.Compare(b.order, a.order) }

@@ -25,6 +25,9 @@ type Chart struct {
 	scripts  []*datamodel.Expr
 	scriptAt []Position
 	problems []Problem
+	// dataless says that the chart has neither data nor expressions.
+	dataless bool
+	memory   *memory
 }
 
 // state is a compiled State.
@@ -99,6 +102,8 @@ func Compile(d *Document, o Options) (*Chart, error) {
 	if err := k.compile(); err != nil {
 		return nil, err
 	}
+	c.dataless = k.expressions == 0
+	c.memory = newMemory(c)
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
@@ -138,6 +143,8 @@ type compiler struct {
 	chart       *Chart
 	doc         *Document
 	transitions int
+	// expressions counts what needs data.
+	expressions int
 }
 
 func (k *compiler) compile() error {
@@ -226,6 +233,7 @@ func (k *compiler) transition(t *Transition) *transition {
 
 // note keeps the error of an expression as a problem of the chart.
 func (k *compiler) note(e *datamodel.Expr, p Position, what string) *datamodel.Expr {
+	k.expressions++
 	if e.Err != nil {
 		k.problem(p, "%s %q: %v", what, shorten(e.Source), e.Err)
 	}
@@ -302,6 +310,7 @@ func (k *compiler) content(e *Element) (*datamodel.Expr, any) {
 	v := datamodel.ParseContent(text)
 	if _, isString := v.(string); isString && text != "" && strings.ContainsAny(text[:1], "[{") {
 		if x := k.chart.lang.Expr(text); x.Err == nil {
+			k.expressions++
 			return x, nil
 		}
 	}

@@ -2,10 +2,14 @@
 
 package scxml
 
-import "time"
+import (
+	"time"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
 
 // EventType says where an event came from (SCXML 5.10.1, `_event.type`).
-type EventType string
+type EventType = datamodel.EventType
 
 // The three types of SCXML 5.10.1. The zero value counts as [External].
 const (

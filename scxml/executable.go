@@ -67,7 +67,7 @@ func (k *compiler) executable(e *Element, state string) executable {
 	n := node{e.Name, state, e.Position}
 	switch e.Name {
 	case "raise":
-		return &raise{n, e.attr("event")}
+		return &raise{n, e.attr("event"), []string{e.attr("event")}}
 	case "if":
 		return k.conditional(n, e, state)
 	case "foreach":
@@ -76,6 +76,7 @@ func (k *compiler) executable(e *Element, state string) executable {
 		return &logging{n, e.attr("label"), k.expr(e, "expr")}
 	case "assign":
 		a := &assign{node: n, loc: k.location(e, "location"), expr: k.expr(e, "expr")}
+		a.alone = []string{strings.TrimSpace(a.loc.Source)}
 		if a.expr == nil {
 			a.expr, a.value = k.content(e)
 		}
@@ -131,10 +132,16 @@ func (ip *Interpreter) raiseFault(err error) {
 type raise struct {
 	node
 	event string
+	// alone is what the trace says if nothing else was raised.
+	alone []string
 }
 
 func (x *raise) execute(ip *Interpreter) error {
-	ip.noteRaised(x.event)
+	if r := ip.record(); r.Raised == nil {
+		r.Raised = x.alone
+	} else {
+		r.Raised = append(r.Raised, x.event)
+	}
 	ip.enqueueInternal(Event{Name: x.event, Type: Internal})
 	return nil
 }
@@ -202,7 +209,7 @@ type foreach struct {
 
 func (x *foreach) execute(ip *Interpreter) error {
 	return x.fail(ip.data.Each(x.array, x.item, x.index, func() error {
-		if ip.iterations++; ip.iterations > ip.chart.limits.Iterations {
+		if ip.work.iterations++; ip.work.iterations > ip.chart.limits.Iterations {
 			return fmt.Errorf("more than %d iterations", ip.chart.limits.Iterations)
 		}
 		return ip.execute(x.body)
@@ -234,6 +241,8 @@ type assign struct {
 	node
 	loc, expr *datamodel.Expr
 	value     any
+	// alone is what the trace says if nothing else was assigned.
+	alone []string
 }
 
 func (x *assign) execute(ip *Interpreter) error {
@@ -244,8 +253,11 @@ func (x *assign) execute(ip *Interpreter) error {
 		err = ip.data.Put(x.loc, x.value)
 	}
 	if err == nil {
-		r := ip.record()
-		r.Assigned = append(r.Assigned, strings.TrimSpace(x.loc.Source))
+		if r := ip.record(); r.Assigned == nil {
+			r.Assigned = x.alone
+		} else {
+			r.Assigned = append(r.Assigned, x.alone[0])
+		}
 	}
 	return x.fail(err)
 }
@@ -272,7 +284,10 @@ func (x *cancel) execute(ip *Interpreter) error {
 		}
 		id = v
 	}
-	ip.pending = slices.DeleteFunc(ip.pending, func(d Delayed) bool {
+	if ip.rare == nil {
+		return nil
+	}
+	ip.rare.pending = slices.DeleteFunc(ip.rare.pending, func(d Delayed) bool {
 		if d.Send.SendID == id {
 			ip.emit(Cancel{SendID: id, Seq: d.Seq})
 			return true

@@ -19,32 +19,43 @@ import (
 type Interpreter struct {
 	chart *Chart
 	data  datamodel.Store
-	sys   *datamodel.System
-	// processors are those of Input, without the SCXML one.
-	processors map[string]string
-	invokeID   string
+	// configuration is that at the end of the last microstep.
+	configuration *configuration
+	sessionID     string
+	now           time.Time
+	done          *Done
+	// rare is nil in a session that has none of it.
+	rare *rare
+	// work is what lives only while a call runs; nil between calls.
+	work *work
 
-	// configuration is in document order, without the root; active has the
-	// same by order.
-	configuration []*state
-	active        []bool
-	// entered says which states were entered before, for late binding.
-	entered      []bool
-	historyValue map[*state][]*state
-	pending      []Delayed
-	invocations  []*invocation
+	// The first microstep of the last call and its event, which the trace
+	// points to until the next one.
+	first [1]Microstep
+	event Event
+}
+
+// rare is what many sessions never have.
+type rare struct {
+	// processors are those of Input, without the SCXML one.
+	processors     map[string]string
+	name, invokeID string
+	// entered are the states with data that were entered, for late binding.
+	entered bitset
+	history map[*state][]*state
+	pending []Delayed
+	// invocations are in the order in which they were started.
+	invocations []*invocation
 	// sends, delays and invokes count the ids that were made.
 	sends, delays, invokes uint64
-	now                    time.Time
-	done                   *Done
+}
 
-	// The rest lives only while a call runs.
-	running, stopping            bool
-	fault                        string
-	internalQueue, externalQueue []Event
-	statesToInvoke               []*state
-	step                         Macrostep
-	microsteps, iterations       int
+// seldom gives ip.rare, made when first needed.
+func (ip *Interpreter) seldom() *rare {
+	if ip.rare == nil {
+		ip.rare = &rare{}
+	}
+	return ip.rare
 }
 
 // Start begins a session and runs it until it waits for an event from outside
@@ -79,15 +90,16 @@ func (ip *Interpreter) Deliver(ev Event, in Input) (Macrostep, error) {
 	}
 	data, err := datamodel.Normalize(ev.Data)
 	if err != nil {
-		return Macrostep{}, fmt.Errorf("deliver %s to %s: %w", ev.Name, ip.sys.SessionID, err)
+		return Macrostep{}, fmt.Errorf("deliver %s to %s: %w", ev.Name, ip.sessionID, err)
 	}
 	ev.Data = data
 	if ev.Type == "" {
 		ev.Type = External
 	}
 	ip.begin(in)
-	ip.running = true
-	ip.takeExternal(ev)
+	ip.work.running = true
+	ip.event = ev
+	ip.takeExternal(&ip.event)
 	ip.mainEventLoop()
 	return ip.end(), nil
 }
@@ -101,14 +113,14 @@ func (ip *Interpreter) Fire(seq uint64, in Input) (Macrostep, error) {
 	if ip.done != nil {
 		return Macrostep{}, ErrFinished
 	}
-	i := slices.IndexFunc(ip.pending, func(d Delayed) bool { return d.Seq == seq })
+	i := slices.IndexFunc(ip.pending(), func(d Delayed) bool { return d.Seq == seq })
 	if i < 0 {
 		return Macrostep{}, nil
 	}
-	d := ip.pending[i]
-	ip.pending = slices.Delete(ip.pending, i, i+1)
+	d := ip.rare.pending[i]
+	ip.rare.pending = slices.Delete(ip.rare.pending, i, i+1)
 	ip.begin(in)
-	ip.running = true
+	ip.work.running = true
 	if err := ip.dispatch(d.Send, node{element: "send"}); err != nil {
 		ip.raiseFault(err)
 	}
@@ -125,9 +137,9 @@ func (ip *Interpreter) Stop(in Input) (Macrostep, error) {
 		return Macrostep{}, ErrFinished
 	}
 	ip.begin(in)
-	ip.stopping = true
+	ip.work.stopping = true
 	r := ip.record()
-	for _, s := range slices.Backward(ip.configuration) {
+	for _, s := range slices.Backward(ip.configuration.states) {
 		r.Exited = append(r.Exited, s.id)
 	}
 	ip.exitInterpreter(Done{})
@@ -138,14 +150,24 @@ func (ip *Interpreter) Stop(in Input) (Macrostep, error) {
 // Seq). It is the only truth about them: after each step compare it with your
 // index. It is empty once the session has ended.
 func (ip *Interpreter) Pending() []Delayed {
-	return slices.Clone(ip.pending)
+	return slices.Clone(ip.pending())
+}
+
+func (ip *Interpreter) pending() []Delayed {
+	if ip.rare == nil {
+		return nil
+	}
+	return ip.rare.pending
 }
 
 // Invocations lists the ids of the services that are invoked now, in the order
 // in which they were.
 func (ip *Interpreter) Invocations() []string {
-	ids := make([]string, 0, len(ip.invocations))
-	for _, v := range ip.invocations {
+	if ip.rare == nil {
+		return []string{}
+	}
+	ids := make([]string, 0, len(ip.rare.invocations))
+	for _, v := range ip.rare.invocations {
 		ids = append(ids, v.id)
 	}
 	return ids
@@ -154,16 +176,13 @@ func (ip *Interpreter) Invocations() []string {
 // Configuration lists the ids of all active states, ancestors included but not
 // the root, in document order. It is empty once the session has ended.
 func (ip *Interpreter) Configuration() []string {
-	ids := make([]string, 0, len(ip.configuration))
-	for _, s := range ip.configuration {
-		ids = append(ids, s.id)
-	}
-	return ids
+	return append([]string{}, ip.configuration.ids...)
 }
 
 // In says whether the state is active.
 func (ip *Interpreter) In(id string) bool {
-	return ip.sys.In(id)
+	s := ip.chart.byID[id]
+	return s != nil && ip.isActive(s)
 }
 
 // Enabled lists the descriptors (see [Transition.Events]) of events that have a
@@ -199,7 +218,7 @@ func (ip *Interpreter) Accepts(event string) bool {
 // instance Attributes("https://chartroom.dev/ns", "admit").
 func (ip *Interpreter) Attributes(namespace, local string) []string {
 	var out []string
-	for _, s := range ip.configuration {
+	for _, s := range ip.configuration.states {
 		if v, ok := s.src.Attribute(namespace, local); ok {
 			out = append(out, v)
 		}
@@ -218,8 +237,12 @@ func (ip *Interpreter) Data() map[string]any {
 // Value gives a copy of one value of the datamodel by its id or by a path of
 // names and indices ("order.items.0.price"); ok is false if there is none.
 func (ip *Interpreter) Value(path string) (value any, ok bool) {
-	value = map[string]any(ip.data.Data())
-	for name := range strings.SplitSeq(path, ".") {
+	name, path, more := strings.Cut(path, ".")
+	if value, ok = ip.data.Get(name); !ok {
+		return nil, false
+	}
+	for more {
+		name, path, more = strings.Cut(path, ".")
 		switch v := value.(type) {
 		case map[string]any:
 			if value, ok = v[name]; !ok {
@@ -250,7 +273,7 @@ func (ip *Interpreter) Finished() *Done {
 
 // SessionID is `_sessionid`.
 func (ip *Interpreter) SessionID() string {
-	return ip.sys.SessionID
+	return ip.sessionID
 }
 
 // Chart is the chart that the session runs.
@@ -260,9 +283,8 @@ func (ip *Interpreter) Chart() *Chart { return ip.chart }
 // now, innermost states first, until f says false.
 func (ip *Interpreter) eachEnabled(f func(*transition) bool) {
 	ip.data.SetEvent(nil)
-	ip.sys.Now, ip.sys.Seed = ip.now, 0
 	defer ip.data.Discard()
-	for _, s := range slices.Backward(ip.configuration) {
+	for _, s := range slices.Backward(ip.configuration.states) {
 		for _, t := range s.transitions {
 			if len(t.events) == 0 {
 				continue

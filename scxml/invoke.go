@@ -68,7 +68,10 @@ type invocation struct {
 }
 
 func (ip *Interpreter) invocation(id string) *invocation {
-	for _, v := range ip.invocations {
+	if ip.rare == nil {
+		return nil
+	}
+	for _, v := range ip.rare.invocations {
 		if v.id == id {
 			return v
 		}
@@ -87,8 +90,9 @@ func (ip *Interpreter) invoke(x *invoke) {
 func (ip *Interpreter) tryInvoke(x *invoke) error {
 	id := x.id
 	if id == "" {
-		ip.invokes++
-		id = fmt.Sprintf("%s.%d", x.state.id, ip.invokes)
+		r := ip.seldom()
+		r.invokes++
+		id = fmt.Sprintf("%s.%d", x.state.id, r.invokes)
 	}
 	if x.idlocation != nil {
 		if err := ip.data.Put(x.idlocation, id); err != nil {
@@ -129,14 +133,17 @@ func (ip *Interpreter) tryInvoke(x *invoke) error {
 			v.Data[p.Name] = p.Value
 		}
 	}
-	ip.invocations = append(ip.invocations, &invocation{id, x})
+	ip.seldom().invocations = append(ip.seldom().invocations, &invocation{id, x})
 	ip.emit(v)
 	return nil
 }
 
 // cancelInvoke ends the services of a state that is left.
 func (ip *Interpreter) cancelInvoke(s *state) {
-	ip.invocations = slices.DeleteFunc(ip.invocations, func(v *invocation) bool {
+	if ip.rare == nil || len(s.invokes) == 0 {
+		return
+	}
+	ip.rare.invocations = slices.DeleteFunc(ip.rare.invocations, func(v *invocation) bool {
 		if v.decl.state != s {
 			return false
 		}
@@ -148,11 +155,11 @@ func (ip *Interpreter) cancelInvoke(s *state) {
 // passToInvocations finalizes ev if an invocation sent it, forwards it where
 // that is wanted, and forgets an invocation that is done.
 func (ip *Interpreter) passToInvocations(ev Event) {
-	for _, v := range slices.Clone(ip.invocations) {
+	for _, v := range slices.Clone(ip.rare.invocations) {
 		if v.id == ev.InvokeID {
 			ip.applyFinalize(v, ev)
 			if ev.Name == "done.invoke."+v.id {
-				ip.invocations = slices.DeleteFunc(ip.invocations, func(o *invocation) bool { return o == v })
+				ip.rare.invocations = slices.DeleteFunc(ip.rare.invocations, func(o *invocation) bool { return o == v })
 				continue
 			}
 		}

@@ -100,6 +100,8 @@ type Options struct {
 	// InvokeTypes lists the types of <invoke>, beside SCXML, that the runtime
 	// can perform; others raise error.execution. nil allows any.
 	InvokeTypes []string
+	// NoTrace leaves [Macrostep.Microsteps] empty.
+	NoTrace bool
 	// Datamodel is used by documents without a datamodel attribute:
 	// "ecmascript" (the default) or "null".
 	Datamodel string

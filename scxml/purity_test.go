@@ -19,7 +19,9 @@ import (
 var allowedImports = map[string][]string{
 	".": {
 		"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
-		"maps", "net/url", "slices", "strconv", "strings", "time",
+		"maps", "math/bits", "net/url", "slices", "strconv", "strings", "time",
+		// For what a chart remembers (tables.go): a pool and atomic pointers.
+		"encoding/binary", "sync", "sync/atomic",
 		"github.com/chartroom/chartroom/scxml/datamodel",
 	},
 	"datamodel": {
@@ -37,7 +39,7 @@ var reasons = map[string]string{
 	"net":          "the kernel returns effects; who calls it sends",
 	"net/http":     "the kernel returns effects; who calls it sends",
 	"os":           "files are loaded by Options.Load of the caller",
-	"sync":         "the kernel has one owner at a time and no goroutine",
+	"sync":         "the kernel has one owner at a time and no goroutine; only a chart is shared",
 	"math/rand":    "randomness comes from Input.Seed alone",
 	"math/rand/v2": "randomness comes from Input.Seed alone",
 	"crypto/rand":  "randomness comes from Input.Seed alone",
@@ -55,6 +57,10 @@ var forbiddenCalls = map[string]string{
 	"time.NewTicker": "delays are data: Interpreter.Pending",
 	"time.Tick":      "delays are data: Interpreter.Pending",
 	"time.Local":     "the time zone belongs to the machine; use UTC",
+	"sync.Mutex":     "the kernel has one owner at a time",
+	"sync.RWMutex":   "the kernel has one owner at a time",
+	"sync.Cond":      "the kernel never blocks",
+	"sync.WaitGroup": "the kernel has no goroutine",
 	"fmt.Print":      "the kernel writes nothing",
 	"fmt.Printf":     "the kernel writes nothing",
 	"fmt.Println":    "the kernel writes nothing",

@@ -5,6 +5,7 @@ package scxml
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
@@ -61,8 +62,9 @@ func (k *compiler) send(n node, e *Element) executable {
 func (x *send) execute(ip *Interpreter) error {
 	id := x.id
 	if id == "" {
-		ip.sends++
-		id = fmt.Sprintf("send.%d", ip.sends)
+		r := ip.seldom()
+		r.sends++
+		id = "send." + strconv.FormatUint(r.sends, 10)
 	}
 	err := x.send(ip, id)
 	if err == nil {
@@ -120,16 +122,16 @@ func (x *send) send(ip *Interpreter, id string) error {
 		s.Event.Origin = ip.origin()
 	}
 	if target == "#_parent" {
-		s.Event.InvokeID = ip.invokeID
+		s.Event.InvokeID = ip.invokeID()
 	}
 	if delay == 0 {
 		return ip.dispatch(s, x.node)
 	}
-	if len(ip.pending) >= ip.chart.limits.Pending {
+	if len(ip.pending()) >= ip.chart.limits.Pending {
 		return fmt.Errorf("more than %d delayed sends", ip.chart.limits.Pending)
 	}
-	ip.delays++
-	d := Delayed{Seq: ip.delays, Due: ip.now.Add(delay), Delay: delay, Send: s}
+	ip.seldom().delays++
+	d := Delayed{Seq: ip.rare.delays, Due: ip.now.Add(delay), Delay: delay, Send: s}
 	ip.addPending(d)
 	r := ip.record()
 	r.Delayed = append(r.Delayed, Scheduled{d.Seq, id, event, delay})
@@ -138,8 +140,8 @@ func (x *send) send(ip *Interpreter, id string) error {
 
 // addPending keeps pending in the order in which sends are due.
 func (ip *Interpreter) addPending(d Delayed) {
-	i, _ := slices.BinarySearchFunc(ip.pending, d, compareDelayed)
-	ip.pending = slices.Insert(ip.pending, i, d)
+	i, _ := slices.BinarySearchFunc(ip.rare.pending, d, compareDelayed)
+	ip.rare.pending = slices.Insert(ip.rare.pending, i, d)
 }
 
 func compareDelayed(a, b Delayed) int {
@@ -202,7 +204,7 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 		}
 		// What goes to the session's own address takes the short way, in
 		// order with other sends to itself, as for the SCXML processor.
-		if s.Target == ip.processors[BasicHTTPProcessor] {
+		if ip.rare != nil && s.Target == ip.rare.processors[BasicHTTPProcessor] {
 			contentType, body := s.HTTPBody()
 			ev := HTTPEvent("POST", s.Target, contentType, body)
 			ip.noteRaised(ev.Name)
@@ -226,7 +228,7 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 		ip.enqueueExternal(s.Event)
 		return nil
 	case s.Target == "#_parent":
-		if ip.invokeID == "" {
+		if ip.invokeID() == "" {
 			return unreachable("the session has no parent")
 		}
 	case ip.listed(s.Target):
@@ -240,4 +242,12 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 }
 
 // origin is the address of this session.
-func (ip *Interpreter) origin() string { return "#_scxml_" + ip.sys.SessionID }
+func (ip *Interpreter) origin() string { return "#_scxml_" + ip.sessionID }
+
+// invokeID is the id under which a parent invoked this session, or empty.
+func (ip *Interpreter) invokeID() string {
+	if ip.rare == nil {
+		return ""
+	}
+	return ip.rare.invokeID
+}

@@ -6,57 +6,147 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
 )
 
 // newInterpreter makes a session that has not begun.
 func newInterpreter(c *Chart, in Input) *Interpreter {
-	ip := &Interpreter{
-		chart:        c,
-		active:       make([]bool, len(c.states)),
-		entered:      make([]bool, len(c.states)),
-		historyValue: map[*state][]*state{},
-		invokeID:     in.InvokeID,
+	ip := &Interpreter{chart: c, configuration: c.memory.empty, sessionID: in.SessionID}
+	if ip.sessionID == "" {
+		ip.sessionID = "session"
 	}
-	ip.sys = &datamodel.System{
-		In: func(id string) bool {
-			s := c.byID[id]
-			return s != nil && ip.active[s.order]
-		},
-		SessionID: in.SessionID,
-		Name:      in.Name,
-		CallDepth: c.limits.ScriptDepth,
-		DataBytes: c.limits.DataBytes,
+	if in.Name != "" && in.Name != c.doc.Name {
+		ip.seldom().name = in.Name
 	}
-	if ip.sys.SessionID == "" {
-		ip.sys.SessionID = "session"
+	if in.InvokeID != "" {
+		ip.seldom().invokeID = in.InvokeID
 	}
-	if ip.sys.Name == "" {
-		ip.sys.Name = c.doc.Name
+	if len(in.IOProcessors) > 0 {
+		ip.seldom().processors = maps.Clone(in.IOProcessors)
 	}
-	ip.processors = maps.Clone(in.IOProcessors)
-	ip.sys.IOProcessors = map[string]string{}
-	maps.Copy(ip.sys.IOProcessors, ip.processors)
-	ip.sys.IOProcessors[SCXMLProcessor] = ip.origin()
-	ip.sys.IOProcessors["scxml"] = ip.origin()
-	ip.data = c.lang.NewStore(ip.sys, c.scripts)
+	if c.dataless {
+		ip.data = datamodel.None()
+	} else {
+		ip.data = c.lang.NewStore((*system)(ip), c.scripts)
+	}
 	return ip
+}
+
+// system is what expressions may know of the session.
+type system Interpreter
+
+func (s *system) In(id string) bool { return (*Interpreter)(s).In(id) }
+
+func (s *system) Now() time.Time {
+	if s.work != nil {
+		return s.work.now
+	}
+	return s.now
+}
+
+func (s *system) Seed() uint64 {
+	if s.work != nil {
+		return s.work.seed
+	}
+	return 0
+}
+
+func (s *system) SessionID() string { return s.sessionID }
+
+func (s *system) Name() string {
+	if s.rare != nil && s.rare.name != "" {
+		return s.rare.name
+	}
+	return s.chart.doc.Name
+}
+
+func (s *system) IOProcessors() map[string]string {
+	all := map[string]string{}
+	if s.rare != nil {
+		maps.Copy(all, s.rare.processors)
+	}
+	origin := (*Interpreter)(s).origin()
+	all[SCXMLProcessor], all["scxml"] = origin, origin
+	return all
+}
+
+func (s *system) CallDepth() int { return s.chart.limits.ScriptDepth }
+func (s *system) DataBytes() int { return s.chart.limits.DataBytes }
+
+// work is what a session needs while a call runs. Sessions of a chart take
+// turns with a few of them, so that an idle one is small.
+type work struct {
+	step                         Macrostep
+	now                          time.Time
+	seed                         uint64
+	running, stopping            bool
+	fault                        string
+	internalQueue, externalQueue queue
+	statesToInvoke               []*state
+	microsteps, iterations       int
+
+	// current is the move being made: its first `exited` states have been
+	// left, its first `entered` ones entered.
+	current         *move
+	exited, entered int
+	// enabled and asked serve selectFor; consulted says that history was read.
+	enabled   []*transition
+	asked     []answer
+	consulted bool
+	// untraced is where records go that nobody wants, and their event.
+	untraced Microstep
+	event    Event
+}
+
+// begin makes m the current move. entering says the same of the initial one.
+func (w *work) begin(m *move)    { w.current, w.exited, w.entered = m, 0, 0 }
+func (w *work) entering(m *move) { w.current, w.entered = m, 0 }
+
+// queue is a queue of events that keeps its memory.
+type queue struct {
+	events []Event
+	head   int
+}
+
+func (q *queue) empty() bool  { return q.head == len(q.events) }
+func (q *queue) len() int     { return len(q.events) - q.head }
+func (q *queue) put(ev Event) { q.events = append(q.events, ev) }
+func (q *queue) take() *Event { q.head++; return &q.events[q.head-1] }
+func (q *queue) reset(most int) {
+	if q.events != nil {
+		clear(q.events)
+		if q.events, q.head = q.events[:0], 0; cap(q.events) > most {
+			q.events = nil
+		}
+	}
 }
 
 // begin and end frame one call: what a step is made of is collected between.
 func (ip *Interpreter) begin(in Input) {
-	ip.now = in.Now.UTC().Round(0)
-	ip.sys.Now, ip.sys.Seed = ip.now, in.Seed
-	ip.step = Macrostep{}
-	ip.microsteps, ip.iterations = 0, 0
+	w := ip.chart.memory.works.Get().(*work)
+	ip.work = w
+	w.now, w.seed = in.Now.UTC().Round(0), in.Seed
+	ip.now = w.now
 }
 
 func (ip *Interpreter) end() Macrostep {
-	step := ip.step
-	ip.step = Macrostep{}
+	w := ip.work
+	step := w.step
 	// Between calls _event is not bound: it is not part of the session.
 	ip.data.SetEvent(nil)
+	ip.work = nil
+	w.step = Macrostep{}
+	w.fault, w.running, w.stopping, w.consulted = "", false, false, false
+	w.internalQueue.reset(64)
+	w.externalQueue.reset(64)
+	w.statesToInvoke, w.current = nil, nil
+	w.microsteps, w.iterations, w.exited, w.entered = 0, 0, 0, 0
+	if ip.chart.options.NoTrace {
+		w.untraced, w.event = Microstep{}, Event{}
+	}
+	ip.chart.memory.works.Put(w)
 	return step
 }
 
@@ -70,10 +160,29 @@ func (ip *Interpreter) settle() bool {
 	return len(faults) > 0
 }
 
+// keep moves an event out of a queue to where it stays as long as the trace.
+func (ip *Interpreter) keep(ev *Event) *Event {
+	if ip.chart.options.NoTrace {
+		ip.work.event = *ev
+		return &ip.work.event
+	}
+	kept := *ev
+	return &kept
+}
+
 // beginMicrostep starts a record and counts.
 func (ip *Interpreter) beginMicrostep(ev *Event) {
-	ip.step.Microsteps = append(ip.step.Microsteps, Microstep{Event: ev})
-	if ip.microsteps++; ip.microsteps > ip.chart.limits.Microsteps {
+	w := ip.work
+	switch {
+	case ip.chart.options.NoTrace:
+		w.untraced = Microstep{}
+	case len(w.step.Microsteps) == 0:
+		ip.first[0] = Microstep{Event: ev}
+		w.step.Microsteps = ip.first[:]
+	default:
+		w.step.Microsteps = append(w.step.Microsteps, Microstep{Event: ev})
+	}
+	if w.microsteps++; w.microsteps > ip.chart.limits.Microsteps {
 		ip.breakOff("more than %d microsteps in one step", ip.chart.limits.Microsteps)
 	}
 }
@@ -81,10 +190,16 @@ func (ip *Interpreter) beginMicrostep(ev *Event) {
 // record is the microstep being made. The pointer is good until the next one
 // begins.
 func (ip *Interpreter) record() *Microstep {
-	if len(ip.step.Microsteps) == 0 {
-		ip.step.Microsteps = append(ip.step.Microsteps, Microstep{})
+	w := ip.work
+	if ip.chart.options.NoTrace {
+		return &w.untraced
 	}
-	return &ip.step.Microsteps[len(ip.step.Microsteps)-1]
+	n := len(w.step.Microsteps)
+	if n == 0 {
+		ip.first[0] = Microstep{}
+		w.step.Microsteps, n = ip.first[:], 1
+	}
+	return &w.step.Microsteps[n-1]
 }
 
 func (ip *Interpreter) noteRaised(name string) {
@@ -93,88 +208,118 @@ func (ip *Interpreter) noteRaised(name string) {
 }
 
 func (ip *Interpreter) emit(e Effect) {
-	if len(ip.step.Effects) >= ip.chart.limits.Effects {
+	if len(ip.work.step.Effects) >= ip.chart.limits.Effects {
 		ip.breakOff("more than %d effects in one step", ip.chart.limits.Effects)
 		return
 	}
-	ip.step.Effects = append(ip.step.Effects, e)
+	ip.work.step.Effects = append(ip.work.step.Effects, e)
 }
 
 func (ip *Interpreter) enqueueInternal(ev Event) {
-	ip.internalQueue = append(ip.internalQueue, ev)
+	ip.work.internalQueue.put(ev)
 	ip.checkQueues()
 }
 
 func (ip *Interpreter) enqueueExternal(ev Event) {
-	ip.externalQueue = append(ip.externalQueue, ev)
+	ip.work.externalQueue.put(ev)
 	ip.checkQueues()
 }
 
 func (ip *Interpreter) checkQueues() {
-	if len(ip.internalQueue)+len(ip.externalQueue) > ip.chart.limits.Queue {
+	if ip.work.internalQueue.len()+ip.work.externalQueue.len() > ip.chart.limits.Queue {
 		ip.breakOff("more than %d events waiting in the session", ip.chart.limits.Queue)
 	}
 }
 
 // breakOff notes that a limit was broken; the loops end as soon as they can.
 func (ip *Interpreter) breakOff(format string, args ...any) {
-	if ip.fault == "" {
-		ip.fault = fmt.Sprintf(format, args...)
+	if ip.work.fault == "" {
+		ip.work.fault = fmt.Sprintf(format, args...)
 	}
 }
 
-func (ip *Interpreter) broken() bool { return ip.fault != "" }
+func (ip *Interpreter) broken() bool { return ip.work.fault != "" }
 
 // abandon ends a session that broke a limit. Its own content no longer runs: it
 // might be what broke the limit.
 func (ip *Interpreter) abandon() {
 	r := ip.record()
-	r.Faults = append(r.Faults, Fault{Event: errorExecution, Message: ip.fault})
-	for _, v := range ip.invocations {
-		ip.step.Effects = append(ip.step.Effects, Uninvoke{v.id})
+	r.Faults = append(r.Faults, Fault{Event: errorExecution, Message: ip.work.fault})
+	if ip.rare != nil {
+		for _, v := range ip.rare.invocations {
+			ip.work.step.Effects = append(ip.work.step.Effects, Uninvoke{v.id})
+		}
 	}
 	ip.finish(Done{})
 }
 
 // finish leaves nothing behind but the data.
 func (ip *Interpreter) finish(done Done) {
-	done.Fault = ip.fault
-	for _, s := range slices.Clone(ip.configuration) {
-		ip.deactivate(s)
-	}
+	w := ip.work
+	done.Fault = w.fault
+	ip.configuration = ip.chart.memory.empty
 	ip.data.Settle()
-	ip.running = false
-	ip.internalQueue, ip.externalQueue, ip.statesToInvoke = nil, nil, nil
-	ip.pending, ip.invocations = nil, nil
+	w.running, w.statesToInvoke = false, nil
+	if ip.rare != nil {
+		ip.rare.pending, ip.rare.invocations = nil, nil
+	}
 	ip.done = &done
-	ip.step.Effects = append(ip.step.Effects, done)
-	ip.step.Done = &done
+	w.step.Effects = append(w.step.Effects, done)
+	w.step.Done = &done
 }
 
-func (ip *Interpreter) activate(s *state) {
-	if ip.active[s.order] {
-		return
+// isActive says whether s is active at this moment, which may be in the midst
+// of a microstep: states are left and entered one by one.
+func (ip *Interpreter) isActive(s *state) bool {
+	if w := ip.work; w != nil && w.current != nil {
+		if slices.Contains(w.current.enter[:w.entered], s) {
+			return true
+		}
+		if slices.Contains(w.current.exit[:w.exited], s) {
+			return false
+		}
 	}
-	ip.active[s.order] = true
-	i, _ := slices.BinarySearchFunc(ip.configuration, s, entryOrder)
-	ip.configuration = slices.Insert(ip.configuration, i, s)
+	return ip.configuration.set.has(s.order)
 }
 
-func (ip *Interpreter) deactivate(s *state) {
-	ip.active[s.order] = false
-	if i, ok := slices.BinarySearchFunc(ip.configuration, s, entryOrder); ok {
-		ip.configuration = slices.Delete(ip.configuration, i, i+1)
-	}
+// arrive ends a microstep.
+func (ip *Interpreter) arrive(m *move) {
+	ip.configuration, ip.work.current = m.next, nil
+	ip.work.exited, ip.work.entered = 0, 0
 }
 
-// bind makes ev what _event shows.
-func (ip *Interpreter) bind(ev Event) {
-	typ := ev.Type
-	if typ == "" {
-		typ = External
+// historyValue gives what the history state h recorded.
+func (ip *Interpreter) historyValue(h *state) (states []*state, recorded bool) {
+	ip.work.consulted = true
+	if ip.rare == nil {
+		return nil, false
 	}
-	ip.data.SetEvent(&datamodel.Event{
-		Name: ev.Name, Type: string(typ), SendID: ev.SendID, Origin: ev.Origin,
-		OriginType: ev.OriginType, InvokeID: ev.InvokeID, Data: ev.Data, Raw: ev.Raw,
-	})
+	states, recorded = ip.rare.history[h]
+	return states, recorded
+}
+
+func (ip *Interpreter) setHistory(h *state, states []*state) {
+	r := ip.seldom()
+	if r.history == nil {
+		r.history = map[*state][]*state{}
+	}
+	r.history[h] = states
+}
+
+// firstEntry says whether s is entered for the first time, and notes it.
+func (ip *Interpreter) firstEntry(s *state) bool {
+	r := ip.seldom()
+	if r.entered == nil {
+		r.entered = newBitset(len(ip.chart.states))
+	}
+	first := !r.entered.has(s.order)
+	r.entered.add(s.order)
+	return first
+}
+
+// bind makes ev what _event shows. Its type is set.
+func (ip *Interpreter) bind(ev *Event) {
+	if !ip.chart.dataless {
+		ip.data.SetEvent((*datamodel.Event)(ev))
+	}
 }

@@ -3,300 +3,425 @@
 package scxml
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
 )
 
-// snapshotVersion is the first member of every session snapshot. A kernel reads
-// the versions it knows and refuses others.
-const snapshotVersion = 1
+// snapshotVersion is the first byte of every packed session snapshot; a readable
+// one begins with "{". A kernel reads the versions it knows and refuses others.
+const snapshotVersion = 2
 
-// The session snapshot is one JSON object with its members in this order; those
-// that have the zero value are left out. Data are written as
-// datamodel.AppendCanonical does.
-type snapshot struct {
-	Version       int                 `json:"v"`
-	Session       string              `json:"session"`
-	Name          string              `json:"name,omitempty"`
-	InvokeID      string              `json:"invokeid,omitempty"`
-	Processors    map[string]string   `json:"ioprocessors,omitempty"`
-	Configuration []string            `json:"configuration,omitempty"`
-	History       map[string][]string `json:"history,omitempty"`
-	Entered       []string            `json:"entered,omitempty"`
-	Data          map[string]any      `json:"data,omitempty"`
-	Pending       []savedDelayed      `json:"pending,omitempty"`
-	Invocations   []savedInvocation   `json:"invocations,omitempty"`
-	Sends         uint64              `json:"sends,omitempty"`
-	Delays        uint64              `json:"delays,omitempty"`
-	Invokes       uint64              `json:"invokes,omitempty"`
-	// Now is the time of the last step, in nanoseconds since 1970, UTC; 0 for
-	// the zero time.
-	Now  int64 `json:"now,omitempty"`
-	Done *Done `json:"done,omitempty"`
-}
-
-type savedDelayed struct {
-	Seq   uint64          `json:"seq"`
-	Due   int64           `json:"due"`
-	Delay time.Duration   `json:"delay"`
-	Send  json.RawMessage `json:"send"`
-}
-
-type savedInvocation struct {
-	ID string `json:"id"`
-	// State and Index find the <invoke> in the chart.
-	State string `json:"state"`
-	Index int    `json:"index,omitempty"`
-}
+// The second byte says what is there, in this order, after the session's id.
+// Numbers are varints, texts have their length before them, states are named by
+// id: a chart that was edited elsewhere still restores. Only innermost active
+// states are named; the others follow from them.
+const (
+	hasNow = 1 << iota
+	hasDone
+	hasData
+	hasCounters
+	hasPending
+	hasInvocations
+	hasPlace // name, invokeid, ioprocessors
+	hasPast  // history, states entered
+)
 
 // AppendSnapshot appends the session snapshot to dst: configuration, history,
-// datamodel, delayed sends, invocations and counters, in canonical form. Equal
-// sessions give equal bytes. The error is for broken invariants only.
+// datamodel, delayed sends, invocations and counters, packed, in canonical form.
+// Equal sessions give equal bytes. The error is for broken invariants only.
 func (ip *Interpreter) AppendSnapshot(dst []byte) ([]byte, error) {
-	s := snapshot{
-		Version:       snapshotVersion,
-		Session:       ip.sys.SessionID,
-		InvokeID:      ip.invokeID,
-		Processors:    ip.processors,
-		Configuration: ip.Configuration(),
-		Sends:         ip.sends,
-		Delays:        ip.delays,
-		Invokes:       ip.invokes,
-		Done:          ip.done,
+	r := ip.rare
+	if r == nil {
+		r = &none
 	}
-	if ip.sys.Name != ip.chart.doc.Name {
-		s.Name = ip.sys.Name
-	}
-	if !ip.now.IsZero() {
-		s.Now = ip.now.UnixNano()
-	}
-	for h, states := range ip.historyValue {
-		if s.History == nil {
-			s.History = map[string][]string{}
+	dst = append(dst, snapshotVersion, 0)
+	flags := len(dst) - 1
+	flag := func(bit byte, present bool) bool {
+		if present {
+			dst[flags] |= bit
 		}
-		ids := make([]string, len(states))
-		for i, t := range states {
-			ids[i] = t.id
+		return present
+	}
+	dst = appendText(dst, ip.sessionID)
+	dst = binary.AppendUvarint(dst, uint64(len(ip.configuration.leaves)))
+	for _, s := range ip.configuration.leaves {
+		dst = appendText(dst, s.id)
+	}
+	if flag(hasNow, !ip.now.IsZero()) {
+		dst = binary.AppendVarint(dst, ip.now.UnixNano())
+	}
+	if flag(hasDone, ip.done != nil) {
+		dst = appendText(dst, ip.done.State)
+		dst = appendText(dst, ip.done.Fault)
+		dst = appendValue(dst, ip.done.Data)
+	}
+	if data := ip.data.Data(); flag(hasData, len(data) > 0) {
+		dst = appendValue(dst, data)
+	}
+	if flag(hasCounters, r.sends|r.delays|r.invokes != 0) {
+		dst = binary.AppendUvarint(dst, r.sends)
+		dst = binary.AppendUvarint(dst, r.delays)
+		dst = binary.AppendUvarint(dst, r.invokes)
+	}
+	if flag(hasPending, len(r.pending) > 0) {
+		dst = binary.AppendUvarint(dst, uint64(len(r.pending)))
+		for _, d := range r.pending {
+			at := len(dst)
+			dst = appendDelayed(dst, d)
+			dst = lengthBefore(dst, at)
 		}
-		s.History[h.id] = ids
 	}
-	for i, entered := range ip.entered {
-		if entered {
-			s.Entered = append(s.Entered, ip.chart.states[i].id)
+	if flag(hasInvocations, len(r.invocations) > 0) {
+		dst = binary.AppendUvarint(dst, uint64(len(r.invocations)))
+		for _, v := range r.invocations {
+			dst = appendText(dst, v.id)
+			dst = appendText(dst, v.decl.state.id)
+			dst = binary.AppendUvarint(dst, uint64(v.decl.index))
 		}
 	}
-	for _, v := range ip.invocations {
-		s.Invocations = append(s.Invocations, savedInvocation{v.id, v.decl.state.id, v.decl.index})
+	if flag(hasPlace, r.name != "" || r.invokeID != "" || len(r.processors) > 0) {
+		dst = appendText(dst, r.name)
+		dst = appendText(dst, r.invokeID)
+		dst = binary.AppendUvarint(dst, uint64(len(r.processors)))
+		for _, name := range slices.Sorted(maps.Keys(r.processors)) {
+			dst = appendText(dst, name)
+			dst = appendText(dst, r.processors[name])
+		}
 	}
-	return s.append(dst, ip)
+	if flag(hasPast, len(r.history) > 0 || r.entered != nil) {
+		dst = binary.AppendUvarint(dst, uint64(len(r.history)))
+		for _, h := range slices.SortedFunc(maps.Keys(r.history), entryOrder) {
+			dst = appendText(dst, h.id)
+			dst = appendStates(dst, r.history[h])
+		}
+		var entered []*state
+		for _, s := range ip.chart.states {
+			if r.entered != nil && r.entered.has(s.order) {
+				entered = append(entered, s)
+			}
+		}
+		dst = appendStates(dst, entered)
+	}
+	return dst, nil
 }
 
-func (s *snapshot) append(dst []byte, ip *Interpreter) ([]byte, error) {
+// none is the rare part of a session that has none.
+var none rare
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendStates(dst []byte, states []*state) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(states)))
+	for _, s := range states {
+		dst = appendText(dst, s.id)
+	}
+	return dst
+}
+
+func appendValue(dst []byte, v any) []byte {
+	at := len(dst)
+	return lengthBefore(datamodel.AppendCanonical(dst, v), at)
+}
+
+// lengthBefore puts the length of dst[at:] before it.
+func lengthBefore(dst []byte, at int) []byte {
+	var b [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(b[:], uint64(len(dst)-at))
+	return slices.Insert(dst, at, b[:n]...)
+}
+
+// Restore makes the session that [Interpreter.AppendSnapshot] or
+// [Interpreter.AppendJSON] wrote. No content runs and no effect comes out.
+// Delayed sends keep their deadline: those that are late are due at once. The
+// error wraps [ErrBadSnapshot], or [ErrUnknownState] when the snapshot is of a
+// chart with other states.
+func Restore(c *Chart, snapshot []byte) (*Interpreter, error) {
+	var ip *Interpreter
 	var err error
-	member := func(name string, v any, present bool) {
-		if !present || err != nil {
-			return
-		}
-		dst = append(dst, `,"`+name+`":`...)
-		var b []byte
-		if b, err = json.Marshal(v); err == nil {
-			dst = append(dst, b...)
-		}
+	if len(snapshot) > 0 && snapshot[0] == '{' {
+		ip, err = restoreJSON(c, snapshot)
+	} else {
+		ip, err = restorePacked(c, snapshot)
 	}
-	dst = append(dst, `{"v":`...)
-	dst = strconv.AppendInt(dst, int64(s.Version), 10)
-	member("session", s.Session, true)
-	member("name", s.Name, s.Name != "")
-	member("invokeid", s.InvokeID, s.InvokeID != "")
-	member("ioprocessors", s.Processors, len(s.Processors) > 0)
-	member("configuration", s.Configuration, len(s.Configuration) > 0)
-	member("history", s.History, len(s.History) > 0)
-	member("entered", s.Entered, len(s.Entered) > 0)
-	if data := ip.data.Data(); len(data) > 0 {
-		dst = append(dst, `,"data":`...)
-		dst = datamodel.AppendCanonical(dst, data)
-	}
-	if len(ip.pending) > 0 {
-		dst = append(dst, `,"pending":[`...)
-		for i, d := range ip.pending {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendDelayed(dst, d)
-		}
-		dst = append(dst, ']')
-	}
-	member("invocations", s.Invocations, len(s.Invocations) > 0)
-	member("sends", s.Sends, s.Sends > 0)
-	member("delays", s.Delays, s.Delays > 0)
-	member("invokes", s.Invokes, s.Invokes > 0)
-	member("now", s.Now, s.Now != 0)
-	if s.Done != nil {
-		dst = append(dst, `,"done":`...)
-		dst = datamodel.AppendCanonical(dst, map[string]any{"state": s.Done.State, "fault": s.Done.Fault, "data": s.Done.Data})
+	if err == nil {
+		err = ip.check()
 	}
 	if err != nil {
-		return dst, fmt.Errorf("snapshot session %s: %w", s.Session, err)
-	}
-	return append(dst, '}'), nil
-}
-
-func appendDelayed(dst []byte, d Delayed) []byte {
-	params := make([]any, len(d.Send.Params))
-	for i, p := range d.Send.Params {
-		params[i] = []any{p.Name, p.Value}
-	}
-	ev := d.Send.Event
-	return datamodel.AppendCanonical(dst, map[string]any{
-		"seq": strconv.FormatUint(d.Seq, 10), "due": strconv.FormatInt(d.Due.UnixNano(), 10),
-		"delay": strconv.FormatInt(int64(d.Delay), 10),
-		"id":    d.Send.SendID, "target": d.Send.Target, "type": d.Send.Type, "content": d.Send.Content,
-		"params": params,
-		"event": map[string]any{
-			"name": ev.Name, "type": string(ev.Type), "sendid": ev.SendID, "origin": ev.Origin,
-			"origintype": ev.OriginType, "invokeid": ev.InvokeID, "data": ev.Data,
-		},
-	})
-}
-
-// Restore makes the session that [Interpreter.AppendSnapshot] wrote. No content
-// runs and no effect comes out. Delayed sends keep their deadline: those that
-// are late are due at once. The error wraps [ErrBadSnapshot], or
-// [ErrUnknownState] when the snapshot is of a chart with other states.
-func Restore(c *Chart, snapshotBytes []byte) (*Interpreter, error) {
-	bad := func(err error) (*Interpreter, error) {
-		return nil, fmt.Errorf("restore session of %s: %w: %w", c.Name(), ErrBadSnapshot, err)
-	}
-	var s struct {
-		snapshot
-		Data    json.RawMessage   `json:"data"`
-		Pending []json.RawMessage `json:"pending"`
-		Done    json.RawMessage   `json:"done"`
-	}
-	if err := json.Unmarshal(snapshotBytes, &s); err != nil {
-		return bad(err)
-	}
-	if s.Version != snapshotVersion {
-		return bad(fmt.Errorf("version %d is not known", s.Version))
-	}
-	ip := newInterpreter(c, Input{SessionID: s.Session, Name: s.Name, InvokeID: s.InvokeID, IOProcessors: s.Processors})
-	ip.sends, ip.delays, ip.invokes = s.Sends, s.Delays, s.Invokes
-	if s.Now != 0 {
-		ip.now = time.Unix(0, s.Now).UTC()
-	}
-	if err := ip.restoreStates(&s.snapshot); err != nil {
 		return nil, fmt.Errorf("restore session of %s: %w", c.Name(), err)
-	}
-	if data, err := canonicalObject(s.Data); err != nil {
-		return bad(err)
-	} else {
-		if data == nil {
-			data = map[string]any{}
-		}
-		ip.data.Restore(data)
-	}
-	for _, raw := range s.Pending {
-		d, err := restoreDelayed(raw)
-		if err != nil {
-			return bad(err)
-		}
-		ip.pending = append(ip.pending, d)
-	}
-	if !slices.IsSortedFunc(ip.pending, compareDelayed) {
-		return bad(fmt.Errorf("delayed sends are not in order"))
-	}
-	if len(s.Done) > 0 {
-		d, err := canonicalObject(s.Done)
-		if err != nil {
-			return bad(err)
-		}
-		ip.done = &Done{State: str(d, "state"), Fault: str(d, "fault"), Data: d["data"]}
-	}
-	if err := ip.checkLegal(); err != nil {
-		return bad(err)
 	}
 	return ip, nil
 }
 
-func (ip *Interpreter) restoreStates(s *snapshot) error {
-	find := func(id string) (*state, error) {
-		if t := ip.chart.byID[id]; t != nil {
-			return t, nil
-		}
-		return nil, fmt.Errorf("%w %q", ErrUnknownState, id)
+func restorePacked(c *Chart, b []byte) (*Interpreter, error) {
+	r := reader{chart: c, rest: b}
+	if version := r.byte(); version != snapshotVersion && r.err == nil {
+		return nil, fmt.Errorf("%w: version %d is not known", ErrBadSnapshot, version)
 	}
-	for _, id := range s.Configuration {
-		t, err := find(id)
-		if err != nil {
-			return err
+	flags := r.byte()
+	ip := newInterpreter(c, Input{SessionID: r.text()})
+	set := newBitset(len(c.states))
+	for range r.count() {
+		s := r.state()
+		if s != nil && len(s.children) > 0 && r.err == nil {
+			r.err = fmt.Errorf("%w: %q has states inside", ErrBadSnapshot, s.id)
 		}
-		if t.kind.IsHistory() {
-			return fmt.Errorf("%w: history %q cannot be active", ErrBadSnapshot, id)
+		for ; s != nil && s != c.root; s = s.parent {
+			set.add(s.order)
 		}
-		ip.activate(t)
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.History)) {
-		h, err := find(id)
-		if err != nil {
-			return err
+	if r.err == nil {
+		r.err = ip.setConfiguration(set)
+	}
+	if flags&hasNow != 0 {
+		ip.now = time.Unix(0, r.varint()).UTC()
+	}
+	if flags&hasDone != 0 {
+		ip.done = &Done{State: r.text(), Fault: r.text(), Data: r.value()}
+	}
+	if flags&hasData != 0 {
+		data, ok := r.value().(map[string]any)
+		if !ok && r.err == nil {
+			r.err = fmt.Errorf("%w: the data are no object", ErrBadSnapshot)
 		}
-		if !h.kind.IsHistory() {
-			return fmt.Errorf("%w: %q is no history", ErrBadSnapshot, id)
-		}
-		recorded := make([]*state, 0, len(s.History[id]))
-		for _, id := range s.History[id] {
-			t, err := find(id)
-			if err != nil {
-				return err
+		ip.data.Restore(data)
+	} else {
+		ip.data.Restore(nil)
+	}
+	if flags&(hasCounters|hasPending|hasInvocations|hasPlace|hasPast) != 0 {
+		r.rare(ip, flags)
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		r.err = fmt.Errorf("%w: %d bytes too many", ErrBadSnapshot, len(r.rest))
+	}
+	return ip, r.err
+}
+
+func (r *reader) rare(ip *Interpreter, flags byte) {
+	x := ip.seldom()
+	if flags&hasCounters != 0 {
+		x.sends, x.delays, x.invokes = r.uvarint(), r.uvarint(), r.uvarint()
+	}
+	if flags&hasPending != 0 {
+		for range r.count() {
+			d, err := restoreDelayed([]byte(r.text()))
+			if err != nil && r.err == nil {
+				r.err = fmt.Errorf("%w: delayed send: %w", ErrBadSnapshot, err)
 			}
-			if !isDescendant(t, h.parent) {
-				return fmt.Errorf("%w: history %q holds %q, which is not inside its parent", ErrBadSnapshot, h.id, id)
+			x.pending = append(x.pending, d)
+		}
+	}
+	if flags&hasInvocations != 0 {
+		for range r.count() {
+			id, s, index := r.text(), r.state(), r.uvarint()
+			if r.err == nil {
+				r.err = ip.addInvocation(id, s, int(min(index, 1<<30)))
 			}
-			recorded = append(recorded, t)
 		}
-		ip.historyValue[h] = recorded
 	}
-	for _, id := range s.Entered {
-		t, err := find(id)
-		if err != nil {
-			return err
+	if flags&hasPlace != 0 {
+		x.name, x.invokeID = r.text(), r.text()
+		for range r.count() {
+			if x.processors == nil {
+				x.processors = map[string]string{}
+			}
+			name := r.text()
+			x.processors[name] = r.text()
 		}
-		ip.entered[t.order] = true
 	}
-	for _, v := range s.Invocations {
-		t, err := find(v.State)
-		if err != nil {
-			return err
+	if flags&hasPast != 0 {
+		for range r.count() {
+			h := r.state()
+			states := []*state{}
+			for range r.count() {
+				states = append(states, r.state())
+			}
+			if r.err == nil {
+				ip.setHistory(h, states)
+			}
 		}
-		if v.Index < 0 || v.Index >= len(t.invokes) {
-			return fmt.Errorf("%w: state %q has no invoke %d", ErrBadSnapshot, v.State, v.Index)
+		for range r.count() {
+			if s := r.state(); r.err == nil {
+				ip.firstEntry(s)
+			}
 		}
-		ip.invocations = append(ip.invocations, &invocation{v.ID, t.invokes[v.Index]})
+	}
+}
+
+// reader reads a packed snapshot. After an error it gives zero values.
+type reader struct {
+	chart *Chart
+	rest  []byte
+	err   error
+}
+
+var errCut = fmt.Errorf("%w: it is cut off", ErrBadSnapshot)
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.rest = nil
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.fail(errCut)
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail(errCut)
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.fail(errCut)
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+// count reads how many things follow; each takes a byte at least.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)) {
+		r.fail(errCut)
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) bytes() []byte {
+	n := r.count()
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) text() string { return string(r.bytes()) }
+
+func (r *reader) state() *state {
+	id := r.bytes()
+	if r.err != nil {
+		return nil
+	}
+	s := r.chart.byID[string(id)]
+	if s == nil {
+		r.fail(fmt.Errorf("%w %q", ErrUnknownState, id))
+	}
+	return s
+}
+
+func (r *reader) value() any {
+	b := r.bytes()
+	if r.err != nil {
+		return nil
+	}
+	var v any
+	err := json.Unmarshal(b, &v)
+	if err == nil {
+		v, err = datamodel.FromCanonical(v)
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("%w: %w", ErrBadSnapshot, err))
+	}
+	return v
+}
+
+// setConfiguration takes over a set of active states that a snapshot gave.
+func (ip *Interpreter) setConfiguration(set bitset) error {
+	k := ip.chart.memory.find(set)
+	if k == nil {
+		for i, s := range ip.chart.states {
+			if set.has(i) && (i == 0 || s.kind.IsHistory()) {
+				return fmt.Errorf("%w: %s %q cannot be active", ErrBadSnapshot, s.kind, s.id)
+			}
+		}
+		if err := ip.checkLegal(set); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadSnapshot, err)
+		}
+		k = ip.chart.memory.configuration(ip.chart, set)
+	}
+	ip.configuration = k
+	return nil
+}
+
+func (ip *Interpreter) addInvocation(id string, s *state, index int) error {
+	if index < 0 || index >= len(s.invokes) {
+		return fmt.Errorf("%w: state %q has no invoke %d", ErrBadSnapshot, s.id, index)
+	}
+	ip.seldom().invocations = append(ip.seldom().invocations, &invocation{id, s.invokes[index]})
+	return nil
+}
+
+// check tests what the parts of a snapshot say together.
+func (ip *Interpreter) check() error {
+	if err := ip.checkParts(); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadSnapshot, err)
 	}
 	return nil
 }
 
-// checkLegal tests that the configuration is one that SCXML 3.11 allows.
-func (ip *Interpreter) checkLegal() error {
-	if ip.done != nil {
-		if len(ip.configuration) > 0 {
-			return fmt.Errorf("a finished session has active states")
-		}
+func (ip *Interpreter) checkParts() error {
+	if (ip.done != nil) != (len(ip.configuration.states) == 0) {
+		return errors.New("a session has active states until it has finished")
+	}
+	if ip.rare == nil {
 		return nil
 	}
-	for _, s := range append([]*state{ip.chart.root}, ip.configuration...) {
-		if s.parent != nil && s.parent != ip.chart.root && !ip.active[s.parent.order] {
+	if !slices.IsSortedFunc(ip.rare.pending, compareDelayed) {
+		return errors.New("delayed sends are not in order")
+	}
+	for h, states := range ip.rare.history {
+		if !h.kind.IsHistory() {
+			return fmt.Errorf("%q is no history", h.id)
+		}
+		for _, s := range states {
+			if !isDescendant(s, h.parent) || s.kind.IsHistory() {
+				return fmt.Errorf("history %q holds %q, which is not inside its parent", h.id, s.id)
+			}
+		}
+	}
+	return nil
+}
+
+// checkLegal tests that a set of states is one that SCXML 3.11 allows; the
+// empty one is that of a finished session.
+func (ip *Interpreter) checkLegal(set bitset) error {
+	if !slices.ContainsFunc(set, func(w uint64) bool { return w != 0 }) {
+		return nil
+	}
+	for _, s := range ip.chart.states {
+		if s != ip.chart.root && !set.has(s.order) {
+			continue
+		}
+		if s.parent != nil && s.parent != ip.chart.root && !set.has(s.parent.order) {
 			return fmt.Errorf("%q is active and its parent is not", s.id)
 		}
 		n := 0
 		for _, c := range s.children {
-			if ip.active[c.order] {
+			if set.has(c.order) {
 				n++
 			}
 		}
@@ -308,65 +433,4 @@ func (ip *Interpreter) checkLegal() error {
 		}
 	}
 	return nil
-}
-
-// canonicalObject reads a canonical object; none for empty input.
-func canonicalObject(raw []byte) (map[string]any, error) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	var v any
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return nil, err
-	}
-	v, err := datamodel.FromCanonical(v)
-	if err != nil {
-		return nil, err
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("%T where an object should be", v)
-	}
-	return m, nil
-}
-
-func restoreDelayed(raw []byte) (Delayed, error) {
-	m, err := canonicalObject(raw)
-	if err != nil {
-		return Delayed{}, err
-	}
-	ev, _ := m["event"].(map[string]any)
-	d := Delayed{Send: Send{
-		SendID: str(m, "id"), Target: str(m, "target"), Type: str(m, "type"), Content: m["content"] == true,
-		Event: Event{
-			Name: str(ev, "name"), Type: EventType(str(ev, "type")), SendID: str(ev, "sendid"), Origin: str(ev, "origin"),
-			OriginType: str(ev, "origintype"), InvokeID: str(ev, "invokeid"), Data: ev["data"],
-		},
-	}}
-	if d.Seq, err = strconv.ParseUint(str(m, "seq"), 10, 64); err != nil {
-		return d, err
-	}
-	due, err := strconv.ParseInt(str(m, "due"), 10, 64)
-	if err != nil {
-		return d, err
-	}
-	d.Due = time.Unix(0, due).UTC()
-	delay, err := strconv.ParseInt(str(m, "delay"), 10, 64)
-	if err != nil {
-		return d, err
-	}
-	d.Delay = time.Duration(delay)
-	params, _ := m["params"].([]any)
-	for _, p := range params {
-		if p, ok := p.([]any); ok && len(p) == 2 {
-			name, _ := p[0].(string)
-			d.Send.Params = append(d.Send.Params, Param{name, p[1]})
-		}
-	}
-	return d, nil
-}
-
-func str(m map[string]any, name string) string {
-	s, _ := m[name].(string)
-	return s
 }

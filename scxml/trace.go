@@ -2,14 +2,18 @@
 
 package scxml
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Macrostep is all that one call of [Start], [Interpreter.Deliver],
 // [Interpreter.Fire] or [Interpreter.Stop] did, as data. Logs, spans, the
 // dashboard and goldens render this one record.
 //
-// The zero value means that nothing happened. It shares no memory with the
-// interpreter and may be kept.
+// The zero value means that nothing happened. Microsteps belong to the
+// interpreter and are good until its next call: keep a [Macrostep.Clone]. What
+// is in them is not to be changed. Effects and Done may be kept.
 type Macrostep struct {
 	// Microsteps are the events taken from a queue and the sets of transitions
 	// taken, in order. An event that no transition wanted is there too, with
@@ -20,6 +24,18 @@ type Macrostep struct {
 	// Done is not nil when this step ended the session. It repeats the last
 	// effect.
 	Done *Done `json:"done,omitempty"`
+}
+
+// Clone gives a copy that may be kept.
+func (m Macrostep) Clone() Macrostep {
+	m.Microsteps = slices.Clone(m.Microsteps)
+	for i := range m.Microsteps {
+		if ev := m.Microsteps[i].Event; ev != nil {
+			kept := *ev
+			m.Microsteps[i].Event = &kept
+		}
+	}
+	return m
 }
 
 // Microstep is one event taken from a queue, or one set of eventless

@@ -174,7 +174,7 @@ func (a *Application) policySnapshot() {
 
 // snapshot sends the state.
 func (a *Application) snapshot() {
-	body, err := a.session.AppendSnapshot(nil)
+	body, err := a.session.AppendJSON(nil)
 	if err != nil {
 		a.fault("snapshot: %v", err)
 		return

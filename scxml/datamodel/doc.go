@@ -37,7 +37,7 @@ type Language interface {
 	// NewStore makes the data of a session. scripts are those that the chart
 	// runs when it is loaded; functions that they declare are available
 	// at all times.
-	NewStore(sys *System, scripts []*Expr) Store
+	NewStore(sys System, scripts []*Expr) Store
 }
 
 // Expr is a compiled expression, location or script. It is immutable.
@@ -66,26 +66,36 @@ const (
 	kindScript
 )
 
-// System is what expressions may know beside the data. The owner of the store
-// changes it between evaluations.
-type System struct {
+// System is what expressions may know beside the data.
+type System interface {
 	// Now is what the clock shows; Seed seeds Math.random for a step.
-	Now  time.Time
-	Seed uint64
+	Now() time.Time
+	Seed() uint64
 	// In is the predicate In(id).
-	In func(id string) bool
+	In(id string) bool
 	// SessionID, Name and IOProcessors are the system variables.
-	SessionID, Name string
-	IOProcessors    map[string]string
+	SessionID() string
+	Name() string
+	IOProcessors() map[string]string
 	// CallDepth bounds the depth of calls, DataBytes the size of the data.
-	CallDepth, DataBytes int
+	CallDepth() int
+	DataBytes() int
 }
 
+// EventType says where an event came from (SCXML 5.10.1).
+type EventType string
+
 // Event is what `_event` shows. Data holds canonical values; nil shows as
-// undefined.
+// undefined. It has the fields of scxml.Event, so that one is the other.
 type Event struct {
-	Name, Type, SendID, Origin, OriginType, InvokeID, Raw string
-	Data                                                  any
+	Name       string
+	Type       EventType
+	SendID     string
+	Origin     string
+	OriginType string
+	InvokeID   string
+	Data       any
+	Raw        string
 }
 
 // Store is the data of one session.
@@ -110,15 +120,18 @@ type Store interface {
 	// with item and index set. item and index are declared if they are new;
 	// index may be empty.
 	Each(array *Expr, item, index string, body func() error) error
-	// SetEvent binds _event; nil unbinds it.
+	// SetEvent binds _event; nil unbinds it. The store keeps ev until then.
 	SetEvent(ev *Event)
 	// Settle ends a step: it brings the data into canonical form and says
 	// which locations had to be made undefined, and why.
 	Settle() []error
 	// Discard ends evaluations without keeping what they may have changed.
 	Discard()
-	// Data gives the canonical data after Settle, not to be changed.
+	// Data gives the canonical data after Settle: the values are not to be
+	// changed, the map is the caller's.
 	Data() map[string]any
+	// Get gives one canonical value, not to be changed.
+	Get(id string) (v any, ok bool)
 	// Restore replaces the data by canonical values, which it keeps.
 	Restore(data map[string]any)
 	// Interrupt makes a running evaluation end with ErrInterrupted. It is the

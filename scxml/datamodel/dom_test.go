@@ -10,7 +10,7 @@ func TestDOM(t *testing.T) {
 	if _, ok := v.(XML); !ok {
 		t.Fatalf("ParseContent gives %T, want XML", v)
 	}
-	s := ECMAScript().NewStore(&System{CallDepth: 100, DataBytes: 1000}, nil)
+	s := ECMAScript().NewStore(&fixedSystem{depth: 100, bytes: 1000}, nil)
 	if err := s.Declare("x"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,12 @@ import (
 )
 
 // ECMAScript is the ECMAScript datamodel (SCXML B.2).
-func ECMAScript() Language { return ecmascript{} }
+//
+// What it returns serves one chart: it gives each variable that the expressions
+// mention a place.
+func ECMAScript() Language { return &ecmascript{schema: newSchema()} }
 
-type ecmascript struct{}
+type ecmascript struct{ schema *schema }
 
 // compiled is Expr.prog of this language.
 type compiled struct {
@@ -26,15 +29,16 @@ type compiled struct {
 	constant   any
 	isConstant bool
 	// fast, if not nil, often gives the value without a machine; names are
-	// the variables that it reads.
+	// the places of the variables that it reads.
 	fast  fast
-	names []string
+	slots []int
 	// words are the names that the text could make variables of; dynamic says
 	// that it could make any.
 	words   []string
 	dynamic bool
-	// name is set for a location that is one identifier.
+	// name is set for a location that is one identifier, slot is its place.
 	name string
+	slot int
 }
 
 var (
@@ -62,7 +66,7 @@ func init() {
 	}
 }
 
-func (ecmascript) expr(src string, kind exprKind) *Expr {
+func (l *ecmascript) expr(src string, kind exprKind) *Expr {
 	e := &Expr{Source: src, kind: kind, usesEvent: eventName.MatchString(src)}
 	trimmed := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(src), ";"))
 	if v, ok := literal(trimmed); ok {
@@ -82,7 +86,7 @@ func (ecmascript) expr(src string, kind exprKind) *Expr {
 	}
 	c := &compiled{program: program}
 	if e.pure {
-		c.fast, c.names = compileFast(trimmed)
+		c.fast, c.slots = compileFast(trimmed, l.schema)
 	} else {
 		c.scan(src)
 	}
@@ -109,10 +113,10 @@ func literal(s string) (any, bool) {
 	return nil, false
 }
 
-func (l ecmascript) Expr(src string) *Expr { return l.expr(src, kindExpr) }
-func (l ecmascript) Cond(src string) *Expr { return l.expr(src, kindCond) }
+func (l *ecmascript) Expr(src string) *Expr { return l.expr(src, kindExpr) }
+func (l *ecmascript) Cond(src string) *Expr { return l.expr(src, kindCond) }
 
-func (ecmascript) Location(src string) *Expr {
+func (l *ecmascript) Location(src string) *Expr {
 	e := &Expr{Source: src, kind: kindLocation, usesEvent: eventName.MatchString(src)}
 	if m := system.FindStringSubmatch(src); m != nil {
 		e.Err = fmt.Errorf("TypeError: the system variable %s cannot be assigned to", m[1])
@@ -125,7 +129,7 @@ func (ecmascript) Location(src string) *Expr {
 			e.Err = fmt.Errorf("SyntaxError: %q is not a location", name)
 			return e
 		}
-		c.name = name
+		c.name, c.slot = name, l.schema.slot(name)
 	}
 	program, err := goja.Compile("location", "(function(v){'use strict';"+src+"\n=v})", false)
 	if name == "" {
@@ -143,7 +147,7 @@ func (ecmascript) Location(src string) *Expr {
 // Script compiles statements. Top-level let, const and class become var: a
 // script's variables are data, and only what is a property of the global
 // object can be found and saved.
-func (ecmascript) Script(src string) *Expr {
+func (*ecmascript) Script(src string) *Expr {
 	e := &Expr{Source: src, kind: kindScript, usesEvent: eventName.MatchString(src)}
 	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
 	if err != nil {
@@ -197,8 +201,8 @@ func syntaxError(err error) error {
 	return errors.New(msg)
 }
 
-func (ecmascript) NewStore(sys *System, scripts []*Expr) Store {
-	s := &ecmaStore{sys: sys, scripts: scripts, data: map[string]any{}}
+func (l *ecmascript) NewStore(sys System, scripts []*Expr) Store {
+	s := &ecmaStore{sys: sys, scripts: scripts, vars: newVariables(l.schema)}
 	for _, e := range scripts {
 		// A script that changes what all objects inherit changes what a
 		// missing property means.

@@ -16,7 +16,7 @@ import (
 // certain: missing variables, properties of what has none, conversions between
 // types. The machine then evaluates the whole expression, which is safe because
 // nothing here has an effect.
-type fast func(s *ecmaStore) (any, bool)
+type fast func(s *ecmaStore) (value, bool)
 
 // inherited are names that plain objects have without owning them.
 var inherited = map[string]bool{
@@ -25,12 +25,15 @@ var inherited = map[string]bool{
 	"__defineSetter__": true, "__lookupGetter__": true, "__lookupSetter__": true,
 }
 
-// fastCompiler turns a tree into closures; names collects the variables read.
-type fastCompiler struct{ names []string }
+// fastCompiler turns a tree into closures; slots collects the variables read.
+type fastCompiler struct {
+	schema *schema
+	slots  []int
+}
 
 // compileFast gives the fast form of an expression, or nil if it goes beyond
 // the subset.
-func compileFast(src string) (fast, []string) {
+func compileFast(src string, c *schema) (fast, []int) {
 	tree, err := parser.ParseFile(nil, "", "("+src+"\n)", 0, parser.WithDisableSourceMaps)
 	if err != nil || len(tree.Body) != 1 {
 		return nil, nil
@@ -39,12 +42,15 @@ func compileFast(src string) (fast, []string) {
 	if !ok {
 		return nil, nil
 	}
-	var c fastCompiler
-	f := c.expr(statement.Expression)
-	return f, c.names
+	k := fastCompiler{schema: c}
+	f := k.expr(statement.Expression)
+	return f, k.slots
 }
 
-func constant(v any) fast { return func(*ecmaStore) (any, bool) { return v, true } }
+func constant(v any) fast {
+	x := valueOf(v)
+	return func(*ecmaStore) (value, bool) { return x, true }
+}
 
 func (c *fastCompiler) expr(e ast.Expression) fast {
 	switch e := e.(type) {
@@ -72,10 +78,10 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 			return nil
 		}
 		name := e.Identifier.Name.String()
-		return func(s *ecmaStore) (any, bool) {
+		return func(s *ecmaStore) (value, bool) {
 			v, ok := left(s)
 			if !ok {
-				return nil, false
+				return value{}, false
 			}
 			return property(v, name)
 		}
@@ -90,12 +96,12 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 		if test == nil || yes == nil || no == nil {
 			return nil
 		}
-		return func(s *ecmaStore) (any, bool) {
+		return func(s *ecmaStore) (value, bool) {
 			v, ok := test(s)
 			if !ok {
-				return nil, false
+				return value{}, false
 			}
-			if truth(v) {
+			if v.truth() {
 				return yes(s)
 			}
 			return no(s)
@@ -115,74 +121,75 @@ func (c *fastCompiler) identifier(name string) fast {
 	case "Infinity":
 		return constant(math.Inf(1))
 	case "_sessionid":
-		return func(s *ecmaStore) (any, bool) { return s.sys.SessionID, true }
+		return func(s *ecmaStore) (value, bool) { return valueOf(s.sys.SessionID()), true }
 	case "_name":
-		return func(s *ecmaStore) (any, bool) { return s.sys.Name, true }
+		return func(s *ecmaStore) (value, bool) { return valueOf(s.sys.Name()), true }
 	case "_event", "_ioprocessors", "_x":
 		return nil
 	}
-	c.names = append(c.names, name)
-	return func(s *ecmaStore) (any, bool) {
-		v, ok := s.data[name]
-		return v, ok
+	slot := c.schema.slot(name)
+	c.slots = append(c.slots, slot)
+	return func(s *ecmaStore) (value, bool) {
+		v := s.vars.at(slot)
+		return v, v.kind != absent
 	}
 }
 
 func eventField(name string) fast {
-	return func(s *ecmaStore) (any, bool) {
+	return func(s *ecmaStore) (value, bool) {
 		ev := s.event
 		if ev == nil {
-			return nil, false
+			return value{}, false
 		}
-		text := ""
+		field := ""
 		switch name {
 		case "name":
-			text = ev.Name
+			field = ev.Name
 		case "type":
-			text = ev.Type
+			field = string(ev.Type)
 		case "sendid":
-			text = ev.SendID
+			field = ev.SendID
 		case "origin":
-			text = ev.Origin
+			field = ev.Origin
 		case "origintype":
-			text = ev.OriginType
+			field = ev.OriginType
 		case "invokeid":
-			text = ev.InvokeID
+			field = ev.InvokeID
 		case "data":
 			if ev.Data == nil {
-				return Undefined{}, true
+				return value{kind: undefined}, true
 			}
-			return ev.Data, true
+			return valueOf(ev.Data), true
 		default:
-			return nil, false
+			return value{}, false
 		}
-		if text == "" {
-			return Undefined{}, true
+		if field == "" {
+			return value{kind: undefined}, true
 		}
-		return text, true
+		return valueOf(field), true
 	}
 }
 
 // property reads a property that is an own one, or certainly absent.
-func property(v any, name string) (any, bool) {
-	switch v := v.(type) {
+func property(v value, name string) (value, bool) {
+	switch v := v.ref.(type) {
 	case map[string]any:
 		if e, ok := v[name]; ok {
-			return e, true
+			return valueOf(e), true
 		}
 		if !inherited[name] {
-			return Undefined{}, true
+			return value{kind: undefined}, true
 		}
 	case []any:
 		if name == "length" {
-			return float64(len(v)), true
+			return numberValue(float64(len(v))), true
 		}
 	case string:
 		if name == "length" && isASCII(v) {
-			return float64(len(v)), true
+			return numberValue(float64(len(v))), true
 		}
 	}
-	return nil, false
+	return value{}, false
 }
 
 func (c *fastCompiler) index(e *ast.BracketExpression) fast {
@@ -190,24 +197,24 @@ func (c *fastCompiler) index(e *ast.BracketExpression) fast {
 	if left == nil || member == nil {
 		return nil
 	}
-	return func(s *ecmaStore) (any, bool) {
+	return func(s *ecmaStore) (value, bool) {
 		v, ok := left(s)
 		if !ok {
-			return nil, false
+			return value{}, false
 		}
 		m, ok := member(s)
 		if !ok {
-			return nil, false
+			return value{}, false
 		}
-		switch m := m.(type) {
-		case string:
-			return property(v, m)
-		case float64:
-			if list, ok := v.([]any); ok && m >= 0 && m == math.Trunc(m) && m < float64(len(list)) {
-				return list[int(m)], true
+		switch m.kind {
+		case text:
+			return property(v, m.ref.(string))
+		case numeric:
+			if list, ok := v.ref.([]any); ok && m.num >= 0 && m.num == math.Trunc(m.num) && m.num < float64(len(list)) {
+				return valueOf(list[int(m.num)]), true
 			}
 		}
-		return nil, false
+		return value{}, false
 	}
 }
 
@@ -218,15 +225,14 @@ func (c *fastCompiler) unary(e *ast.UnaryExpression) fast {
 	}
 	switch e.Operator {
 	case token.NOT:
-		return func(s *ecmaStore) (any, bool) {
+		return func(s *ecmaStore) (value, bool) {
 			v, ok := x(s)
-			return ok && !truth(v), ok
+			return truthValue(!v.truth()), ok
 		}
 	case token.MINUS:
-		return func(s *ecmaStore) (any, bool) {
+		return func(s *ecmaStore) (value, bool) {
 			v, ok := x(s)
-			f, isNumber := v.(float64)
-			return -f, ok && isNumber
+			return numberValue(-v.num), ok && v.kind == numeric
 		}
 	}
 	return nil
@@ -242,11 +248,12 @@ func (c *fastCompiler) in(e *ast.CallExpression) fast {
 	if arg == nil {
 		return nil
 	}
-	return func(s *ecmaStore) (any, bool) {
+	return func(s *ecmaStore) (value, bool) {
 		v, ok := arg(s)
-		name, isText := v.(string)
-		ok = ok && isText
-		return ok && s.sys.In(name), ok
+		if !ok || v.kind != text {
+			return value{}, false
+		}
+		return truthValue(s.sys.In(v.ref.(string))), true
 	}
 }
 
@@ -258,9 +265,9 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 	switch e.Operator {
 	case token.LOGICAL_AND, token.LOGICAL_OR:
 		and := e.Operator == token.LOGICAL_AND
-		return func(s *ecmaStore) (any, bool) {
+		return func(s *ecmaStore) (value, bool) {
 			a, ok := x(s)
-			if !ok || truth(a) != and {
+			if !ok || a.truth() != and {
 				return a, ok
 			}
 			return y(s)
@@ -270,169 +277,129 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 	if op == nil {
 		return nil
 	}
-	return func(s *ecmaStore) (any, bool) {
+	return func(s *ecmaStore) (value, bool) {
 		a, ok := x(s)
 		if !ok {
-			return nil, false
+			return value{}, false
 		}
 		b, ok := y(s)
 		if !ok {
-			return nil, false
+			return value{}, false
 		}
 		return op(a, b)
 	}
 }
 
-var operators = map[token.Token]func(a, b any) (any, bool){
+type operator func(a, b value) (value, bool)
+
+var operators = map[token.Token]operator{
 	token.STRICT_EQUAL:     strictEqual,
 	token.STRICT_NOT_EQUAL: negate(strictEqual),
 	token.EQUAL:            looseEqual,
 	token.NOT_EQUAL:        negate(looseEqual),
-	token.LESS:             compare(func(c int) bool { return c < 0 }),
-	token.LESS_OR_EQUAL:    compare(func(c int) bool { return c <= 0 }),
-	token.GREATER:          compare(func(c int) bool { return c > 0 }),
-	token.GREATER_OR_EQUAL: compare(func(c int) bool { return c >= 0 }),
+	token.LESS:             less,
+	token.LESS_OR_EQUAL:    lessOrEqual,
+	token.GREATER:          func(a, b value) (value, bool) { return less(b, a) },
+	token.GREATER_OR_EQUAL: func(a, b value) (value, bool) { return lessOrEqual(b, a) },
 	token.PLUS:             plus,
-	token.MINUS:            arithmetic(func(a, b float64) float64 { return a - b }),
-	token.MULTIPLY:         arithmetic(func(a, b float64) float64 { return a * b }),
-	token.SLASH:            arithmetic(func(a, b float64) float64 { return a / b }),
-	token.REMAINDER:        arithmetic(math.Mod),
+	token.MINUS:            minus,
+	token.MULTIPLY:         times,
+	token.SLASH:            divided,
+	token.REMAINDER:        remainder,
 }
 
-// typeOf tells the primitive types apart; 0 is for objects.
-func typeOf(v any) int {
-	switch v.(type) {
-	case nil:
-		return 1
-	case Undefined:
-		return 2
-	case bool:
-		return 3
-	case float64:
-		return 4
-	case string:
-		return 5
-	}
-	return 0
-}
-
-func strictEqual(a, b any) (any, bool) {
-	ta, tb := typeOf(a), typeOf(b)
-	if ta == 0 || tb == 0 {
+func strictEqual(a, b value) (value, bool) {
+	if a.kind == object || b.kind == object {
 		// Whether two objects are one cannot be seen in canonical data; an
 		// object is never equal to a primitive value.
-		return false, ta != tb
+		return truthValue(false), a.kind != b.kind
 	}
-	return ta == tb && a == b, true
+	return truthValue(a.kind == b.kind && same(a, b)), true
 }
 
-func looseEqual(a, b any) (any, bool) {
-	ta, tb := typeOf(a), typeOf(b)
+// same compares two primitive values of one kind.
+func same(a, b value) bool {
+	if a.kind == text {
+		return a.ref.(string) == b.ref.(string)
+	}
+	return a.num == b.num
+}
+
+func looseEqual(a, b value) (value, bool) {
 	switch {
-	case ta == 0 || tb == 0:
-		return false, false
-	case ta <= 2 || tb <= 2:
-		return ta <= 2 && tb <= 2, true
-	case ta == tb:
-		return a == b, true
+	case a.kind == object || b.kind == object:
+		return value{}, false
+	case a.kind <= null || b.kind <= null:
+		return truthValue(a.kind <= null && b.kind <= null), true
+	case a.kind == b.kind:
+		return truthValue(same(a, b)), true
 	}
-	return false, false
+	return value{}, false
 }
 
-func negate(f func(a, b any) (any, bool)) func(a, b any) (any, bool) {
-	return func(a, b any) (any, bool) {
+func negate(f operator) operator {
+	return func(a, b value) (value, bool) {
 		v, ok := f(a, b)
-		return ok && v == false, ok
+		return truthValue(v.num == 0), ok
 	}
 }
 
-func compare(holds func(c int) bool) func(a, b any) (any, bool) {
-	return func(a, b any) (any, bool) {
-		switch a := a.(type) {
-		case float64:
-			if b, ok := b.(float64); ok {
-				if math.IsNaN(a) || math.IsNaN(b) {
-					return false, true
-				}
-				switch {
-				case a < b:
-					return holds(-1), true
-				case a > b:
-					return holds(1), true
-				}
-				return holds(0), true
-			}
-		case string:
-			// JavaScript compares UTF-16 units, Go bytes.
-			if b, ok := b.(string); ok && isASCII(a) && isASCII(b) {
-				switch {
-				case a < b:
-					return holds(-1), true
-				case a > b:
-					return holds(1), true
-				}
-				return holds(0), true
-			}
-		}
-		return nil, false
+// less compares numbers, and texts where JavaScript, which compares UTF-16
+// units, and Go, which compares bytes, agree.
+func less(a, b value) (value, bool) {
+	if a.kind == numeric && b.kind == numeric {
+		return truthValue(a.num < b.num), true
 	}
+	x, y, ok := texts(a, b)
+	return truthValue(x < y), ok
 }
 
-func arithmetic(f func(a, b float64) float64) func(a, b any) (any, bool) {
-	return func(a, b any) (any, bool) {
-		x, ok := a.(float64)
-		if !ok {
-			return nil, false
-		}
-		y, ok := b.(float64)
-		return f(x, y), ok
+func lessOrEqual(a, b value) (value, bool) {
+	if a.kind == numeric && b.kind == numeric {
+		return truthValue(a.num <= b.num), true
 	}
+	x, y, ok := texts(a, b)
+	return truthValue(x <= y), ok
 }
 
-func plus(a, b any) (any, bool) {
-	if x, ok := a.(float64); ok {
-		if y, ok := b.(float64); ok {
-			return x + y, true
-		}
+func texts(a, b value) (x, y string, ok bool) {
+	if a.kind != text || b.kind != text {
+		return "", "", false
 	}
-	_, aText := a.(string)
-	_, bText := b.(string)
-	if !aText && !bText {
-		return nil, false
+	x, y = a.ref.(string), b.ref.(string)
+	return x, y, isASCII(x) && isASCII(y)
+}
+
+func numbers(a, b value) bool { return a.kind == numeric && b.kind == numeric }
+
+func minus(a, b value) (value, bool)     { return numberValue(a.num - b.num), numbers(a, b) }
+func times(a, b value) (value, bool)     { return numberValue(a.num * b.num), numbers(a, b) }
+func divided(a, b value) (value, bool)   { return numberValue(a.num / b.num), numbers(a, b) }
+func remainder(a, b value) (value, bool) { return numberValue(math.Mod(a.num, b.num)), numbers(a, b) }
+
+func plus(a, b value) (value, bool) {
+	if a.kind == numeric && b.kind == numeric {
+		return numberValue(a.num + b.num), true
+	}
+	if a.kind != text && b.kind != text {
+		return value{}, false
 	}
 	x, ok := asText(a)
 	if !ok {
-		return nil, false
+		return value{}, false
 	}
 	y, ok := asText(b)
-	return x + y, ok
+	return value{kind: text, ref: x + y}, ok
 }
 
-func asText(v any) (string, bool) {
-	switch v := v.(type) {
-	case string:
-		return v, true
-	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
-			return strconv.FormatInt(int64(v), 10), true
-		}
+func asText(v value) (string, bool) {
+	switch {
+	case v.kind == text:
+		return v.ref.(string), true
+	case v.kind == numeric && v.num == math.Trunc(v.num) && math.Abs(v.num) < 1e15:
+		return strconv.FormatInt(int64(v.num), 10), true
 	}
 	return "", false
-}
-
-// truth is the boolean of a canonical value.
-func truth(v any) bool {
-	switch v := v.(type) {
-	case nil, Undefined:
-		return false
-	case bool:
-		return v
-	case float64:
-		return v != 0 && !math.IsNaN(v)
-	case string:
-		return v != ""
-	}
-	return true
 }
 
 func isASCII(s string) bool {
@@ -446,14 +413,16 @@ func isASCII(s string) bool {
 
 // tryFast evaluates e without a machine, if nothing that it reads was changed in
 // the machine of this step.
-func (s *ecmaStore) tryFast(e *Expr) (any, bool) {
+func (s *ecmaStore) tryFast(e *Expr) (value, bool) {
 	c, ok := e.prog.(*compiled)
 	if !ok || c.fast == nil || s.all || s.slow || s.interrupted.Load() {
-		return nil, false
+		return value{}, false
 	}
-	for _, name := range c.names {
-		if s.changed[name] {
-			return nil, false
+	if len(s.changed) > 0 {
+		for _, slot := range c.slots {
+			if s.changed[s.vars.schema.names[slot]] {
+				return value{}, false
+			}
 		}
 	}
 	return c.fast(s)

@@ -52,27 +52,30 @@ func TestFastMeansTheSame(t *testing.T) {
 			data[name] = rapid.SampledFrom(operands).Draw(t, name)
 		}
 		event := &Event{Name: "e", Data: rapid.SampledFrom(operands).Draw(t, "event")}
-		sys := &System{CallDepth: 100, DataBytes: 10_000, In: func(id string) bool { return id == "here" }, Name: "n"}
-		e := ECMAScript().Expr(drawExpr(t, 3))
-		s := &ecmaStore{sys: sys, data: data, event: event}
+		sys := &fixedSystem{depth: 100, bytes: 10_000, in: func(id string) bool { return id == "here" }, name: "n"}
+		l := ECMAScript()
+		e := l.Expr(drawExpr(t, 3))
+		s := l.NewStore(sys, nil).(*ecmaStore)
+		s.Restore(data)
+		s.SetEvent(event)
 		v, ok := s.tryFast(e)
 		if !ok {
 			return
 		}
 		answered++
-		got := AppendCanonical(nil, v)
+		got := AppendCanonical(nil, v.plain())
 		js, err := s.run(e)
 		if err != nil {
 			t.Fatalf("%s with x=%v y=%v z=%v: fast gives %s, the machine fails: %v", e.Source, data["x"], data["y"], data["z"], got, err)
 		}
-		value, err := s.m.export(js, sys.DataBytes)
+		value, err := s.m.export(js, sys.bytes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := AppendCanonical(nil, value); !bytes.Equal(got, want) {
 			t.Fatalf("%s with x=%#v y=%#v z=%#v: fast gives %s, the machine %s", e.Source, data["x"], data["y"], data["z"], got, want)
 		}
-		if truth(v) != js.ToBoolean() {
+		if v.truth() != js.ToBoolean() {
 			t.Fatalf("%s: the truth of %s differs", e.Source, got)
 		}
 	})

@@ -58,7 +58,7 @@ func (s *ecmaStore) machine() (*machine, error) {
 		_ = m.guard(func() error {
 			g := m.vm.GlobalObject()
 			for _, name := range m.variables(nil) {
-				if _, saved := s.data[name]; !saved && m.owned[name] == nil {
+				if !s.vars.has(name) && m.owned[name] == nil {
 					// var makes properties that cannot be deleted.
 					if g.Delete(name) != nil {
 						_ = g.Set(name, goja.Undefined())
@@ -67,9 +67,7 @@ func (s *ecmaStore) machine() (*machine, error) {
 			}
 			return nil
 		})
-		for _, name := range slices.Sorted(maps.Keys(s.data)) {
-			m.set(name, s.data[name])
-		}
+		m.setAll(&s.vars)
 	}
 	return m, nil
 }
@@ -79,8 +77,8 @@ func (s *ecmaStore) bare() *machine {
 	vm := goja.New()
 	m := &machine{vm: vm, store: s}
 	s.running.Store(vm)
-	vm.SetMaxCallStackSize(s.sys.CallDepth)
-	vm.SetTimeSource(func() time.Time { return s.sys.Now })
+	vm.SetMaxCallStackSize(s.sys.CallDepth())
+	vm.SetTimeSource(func() time.Time { return s.sys.Now() })
 	vm.SetRandSource(s.float)
 
 	g := vm.GlobalObject()
@@ -94,15 +92,16 @@ func (s *ecmaStore) bare() *machine {
 		}
 		return m.event
 	})
-	m.system("_sessionid", func() goja.Value { return vm.ToValue(s.sys.SessionID) })
-	m.system("_name", func() goja.Value { return vm.ToValue(s.sys.Name) })
+	m.system("_sessionid", func() goja.Value { return vm.ToValue(s.sys.SessionID()) })
+	m.system("_name", func() goja.Value { return vm.ToValue(s.sys.Name()) })
 	var ioprocessors goja.Value
 	m.system("_ioprocessors", func() goja.Value {
 		if ioprocessors == nil {
 			all := vm.NewObject()
-			for _, name := range slices.Sorted(maps.Keys(s.sys.IOProcessors)) {
+			processors := s.sys.IOProcessors()
+			for _, name := range slices.Sorted(maps.Keys(processors)) {
 				one := vm.NewObject()
-				m.readOnly(one, "location", vm.ToValue(s.sys.IOProcessors[name]))
+				m.readOnly(one, "location", vm.ToValue(processors[name]))
 				m.readOnly(all, name, one)
 			}
 			ioprocessors = all
@@ -111,9 +110,7 @@ func (s *ecmaStore) bare() *machine {
 	})
 	x := vm.NewObject()
 	m.system("_x", func() goja.Value { return x })
-	for _, name := range slices.Sorted(maps.Keys(s.data)) {
-		m.set(name, s.data[name])
-	}
+	m.setAll(&s.vars)
 	return m
 }
 
@@ -143,7 +140,7 @@ func (m *machine) eventObject(ev *Event) goja.Value {
 		}
 	}
 	text("name", ev.Name)
-	text("type", ev.Type)
+	text("type", string(ev.Type))
 	text("sendid", ev.SendID)
 	text("origin", ev.Origin)
 	text("origintype", ev.OriginType)
@@ -187,7 +184,7 @@ func (m *machine) variables(code []*compiled) []string {
 
 // has says whether name is a variable of the chart.
 func (m *machine) has(name string) bool {
-	if _, ok := m.store.data[name]; ok {
+	if m.store.vars.has(name) {
 		return true
 	}
 	return !builtins[name] && m.get(name) != nil
@@ -201,6 +198,13 @@ func (m *machine) set(name string, v any) {
 	_ = m.guard(func() error { return m.vm.GlobalObject().Set(name, m.toJS(v)) })
 }
 
+func (m *machine) setAll(v *variables) {
+	for _, name := range v.names() {
+		x, _ := v.get(name)
+		m.set(name, x)
+	}
+}
+
 // keepOwned notes what the scripts of the chart made that is no data.
 func (m *machine) keepOwned() {
 	m.owned = map[string]goja.Value{}
@@ -208,7 +212,7 @@ func (m *machine) keepOwned() {
 		g := m.vm.GlobalObject()
 		for _, name := range m.variables(nil) {
 			if v := g.Get(name); v != nil {
-				if _, err := m.export(v, m.store.sys.DataBytes); errors.Is(err, errNotData) {
+				if _, err := m.export(v, m.store.sys.DataBytes()); errors.Is(err, errNotData) {
 					m.owned[name] = v
 				}
 			}

@@ -34,9 +34,14 @@ func (nullLanguage) Cond(src string) *Expr {
 	return e
 }
 
-func (nullLanguage) NewStore(sys *System, _ []*Expr) Store { return &nullStore{sys: sys} }
+func (nullLanguage) NewStore(sys System, _ []*Expr) Store { return &nullStore{sys: sys} }
 
-type nullStore struct{ sys *System }
+// None is the data of sessions of a chart without data or expressions.
+func None() Store { return none }
+
+var none = &nullStore{}
+
+type nullStore struct{ sys System }
 
 func (s *nullStore) Declare(string) error    { return errNull }
 func (s *nullStore) Eval(*Expr) (any, error) { return nil, errNull }
@@ -54,6 +59,7 @@ func (s *nullStore) Each(*Expr, string, string, func() error) error { return err
 func (s *nullStore) SetEvent(*Event)                                {}
 func (s *nullStore) Settle() []error                                { return nil }
 func (s *nullStore) Data() map[string]any                           { return nil }
+func (s *nullStore) Get(string) (any, bool)                         { return nil, false }
 func (s *nullStore) Restore(map[string]any)                         {}
 func (s *nullStore) Discard()                                       {}
 func (s *nullStore) Interrupt()                                     {}

@@ -17,12 +17,9 @@ import (
 // ecmaStore keeps data as canonical values. While a step runs and has needed a
 // machine, the machine holds the truth about what it may have changed.
 type ecmaStore struct {
-	sys     *System
+	sys     System
 	scripts []*Expr
-	data    map[string]any
-	// size has the bytes of each variable, total their sum.
-	size  map[string]int
-	total int
+	vars    variables
 
 	event  *Event
 	loaded bool
@@ -47,13 +44,13 @@ func (s *ecmaStore) Declare(id string) error {
 	if !identifier.MatchString(id) || reserved[id] || system.MatchString(id) {
 		return fmt.Errorf("SyntaxError: %q is not the name of a variable", id)
 	}
-	if _, ok := s.data[id]; ok {
+	if s.vars.has(id) {
 		return nil
 	}
 	if s.m != nil && s.m.has(id) {
 		return nil
 	}
-	s.data[id] = Undefined{}
+	s.vars.set(id, Undefined{}, 0)
 	if s.m != nil {
 		s.m.set(id, Undefined{})
 	}
@@ -65,13 +62,13 @@ func (s *ecmaStore) Eval(e *Expr) (any, error) {
 		return Plain(c.constant), nil
 	}
 	if v, ok := s.tryFast(e); ok {
-		return Plain(v), nil
+		return Plain(v.plain()), nil
 	}
 	v, err := s.run(e)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.m.export(v, s.sys.DataBytes)
+	out, err := s.m.export(v, s.sys.DataBytes())
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +82,7 @@ func (s *ecmaStore) Bool(e *Expr) (bool, error) {
 		}
 	}
 	if v, ok := s.tryFast(e); ok {
-		return truth(v), nil
+		return v.truth(), nil
 	}
 	v, err := s.run(e)
 	if err != nil {
@@ -103,8 +100,8 @@ func (s *ecmaStore) Assign(loc, e *Expr) error {
 	}
 	// An object would become an alias of the variable that it comes from, which
 	// only the machine can show.
-	if v, ok := s.tryFast(e); ok && typeOf(v) != 0 {
-		return s.Put(loc, v)
+	if v, ok := s.tryFast(e); ok && v.primitive() {
+		return s.put(loc, v)
 	}
 	v, err := s.run(e)
 	if err != nil {
@@ -117,20 +114,25 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 	if loc.Err != nil {
 		return loc.Err
 	}
-	name := loc.prog.(*compiled).name
-	if _, known := s.data[name]; known && s.m == nil {
-		n, err := measure(v, s.sys.DataBytes-s.total+s.size[name])
-		if err == nil {
-			s.data[name] = v
-			s.resize(name, n)
+	return s.put(loc, valueOf(v))
+}
+
+func (s *ecmaStore) put(loc *Expr, v value) error {
+	c := loc.prog.(*compiled)
+	if c.name != "" && s.m == nil {
+		if old := s.vars.at(c.slot); old.kind != absent {
+			n, err := v.measure(s.sys.DataBytes() - s.vars.total + old.size)
+			if err == nil {
+				s.vars.put(c.slot, v, n)
+			}
+			return err
 		}
-		return err
 	}
 	m, err := s.machine()
 	if err != nil {
 		return err
 	}
-	return s.store(loc, m.toJS(v))
+	return s.store(loc, m.toJS(v.plain()))
 }
 
 // store writes v to the location loc in the machine.
@@ -139,10 +141,10 @@ func (s *ecmaStore) store(loc *Expr, v goja.Value) error {
 	// Aliases grow without taking memory: x = [x, x] a hundred times is small
 	// until something turns it into text; x = x + x does as well. So the size is taken now, not only at
 	// the end of the step.
-	if text, isString := v.(goja.String); isString && text.Length() > s.sys.DataBytes {
+	if text, isString := v.(goja.String); isString && text.Length() > s.sys.DataBytes() {
 		return errTooLarge
 	} else if _, isObject := v.(*goja.Object); isObject {
-		if _, err := s.m.export(v, s.sys.DataBytes); errors.Is(err, errTooLarge) {
+		if _, err := s.m.export(v, s.sys.DataBytes()); errors.Is(err, errTooLarge) {
 			return err
 		}
 	}
@@ -239,7 +241,7 @@ func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) err
 	var items []goja.Value
 	err = s.m.guard(func() error {
 		n := o.Get("length").ToInteger()
-		if n > int64(s.sys.DataBytes) {
+		if n > int64(s.sys.DataBytes()) {
 			return errors.New("RangeError: array is too long")
 		}
 		for i := range n {
@@ -290,7 +292,7 @@ func (s *ecmaStore) Settle() []error {
 	}
 	names := map[string]bool{}
 	if s.all {
-		for name := range s.data {
+		for _, name := range s.vars.names() {
 			names[name] = true
 		}
 		for _, name := range s.m.variables(s.touched) {
@@ -299,35 +301,31 @@ func (s *ecmaStore) Settle() []error {
 	} else {
 		maps.Copy(names, s.changed)
 	}
-	total := 0
-	for name, n := range s.size {
-		if !names[name] {
-			total += n
-		}
+	total := s.vars.total
+	for name := range names {
+		total -= s.vars.find(name).size
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		v := s.m.get(name)
 		if v == nil {
-			delete(s.data, name)
-			s.resize(name, 0)
+			s.vars.remove(name)
 			continue
 		}
 		if s.m.isOwned(name, v) {
-			delete(s.data, name)
+			s.vars.remove(name)
 			continue
 		}
-		out, err := s.m.export(v, s.sys.DataBytes-total)
+		out, err := s.m.export(v, s.sys.DataBytes()-total)
 		n := 0
 		if err == nil {
-			n, err = measure(out, s.sys.DataBytes-total)
+			n, err = measure(out, s.sys.DataBytes()-total)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s cannot be kept: %w", name, err))
 			out, n = Undefined{}, 0
 		}
 		total += n
-		s.resize(name, n)
-		s.data[name] = out
+		s.vars.set(name, out, n)
 	}
 	return faults
 }
@@ -337,21 +335,15 @@ func (s *ecmaStore) Discard() {
 	s.running.Store(nil)
 }
 
-func (s *ecmaStore) resize(name string, n int) {
-	if s.size == nil {
-		s.size = map[string]int{}
-	}
-	s.total += n - s.size[name]
-	s.size[name] = n
-}
+func (s *ecmaStore) Data() map[string]any { return s.vars.all() }
 
-func (s *ecmaStore) Data() map[string]any { return s.data }
+func (s *ecmaStore) Get(id string) (any, bool) { return s.vars.get(id) }
 
 func (s *ecmaStore) Restore(data map[string]any) {
-	s.data, s.size, s.total, s.m, s.loaded = data, nil, 0, nil, true
+	s.vars, s.m, s.loaded = newVariables(s.vars.schema), nil, true
 	for name, v := range data {
 		n, _ := measure(v, math.MaxInt)
-		s.resize(name, n)
+		s.vars.set(name, v, n)
 	}
 }
 
@@ -365,7 +357,7 @@ func (s *ecmaStore) Interrupt() {
 // float gives Math.random for this step.
 func (s *ecmaStore) float() float64 {
 	if s.random == nil {
-		s.random = rand.New(rand.NewPCG(s.sys.Seed, 0x9e3779b97f4a7c15))
+		s.random = rand.New(rand.NewPCG(s.sys.Seed(), 0x9e3779b97f4a7c15))
 	}
 	return s.random.Float64()
 }

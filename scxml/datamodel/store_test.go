@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func newStore(t *testing.T, names ...string) (Store, Language, *System) {
+func newStore(t *testing.T, names ...string) (Store, Language, *fixedSystem) {
 	t.Helper()
-	sys := &System{CallDepth: 100, DataBytes: 1000, In: func(id string) bool { return id == "here" }, SessionID: "s1", Name: "n"}
+	sys := &fixedSystem{depth: 100, bytes: 1000, in: func(id string) bool { return id == "here" }, session: "s1", name: "n"}
 	l := ECMAScript()
 	s := l.NewStore(sys, nil)
 	for _, n := range names {
@@ -29,7 +29,7 @@ func newStore(t *testing.T, names ...string) (Store, Language, *System) {
 func TestEval(t *testing.T) {
 	t.Parallel()
 	s, l, sys := newStore(t, "x")
-	sys.Now = time.UnixMilli(1234)
+	sys.now = time.UnixMilli(1234)
 	s.SetEvent(&Event{Name: "e", Type: "external", Data: map[string]any{"a": float64(1)}})
 	if err := s.Assign(l.Location("x"), l.Expr("{a:[1,2]}")); err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestInterrupt(t *testing.T) {
 	s, l, _ := newStore(t, "x")
 	started := make(chan struct{})
 	done := make(chan error)
-	s.(*ecmaStore).sys.In = func(string) bool { close(started); return true }
+	s.(*ecmaStore).sys.(*fixedSystem).in = func(string) bool { close(started); return true }
 	go func() { done <- s.Run(l.Script("In('x'); for(;;);")) }()
 	<-started
 	s.Interrupt()
@@ -170,7 +170,7 @@ func TestInterrupt(t *testing.T) {
 func TestNull(t *testing.T) {
 	t.Parallel()
 	l := Null()
-	s := l.NewStore(&System{In: func(id string) bool { return id == "a" }}, nil)
+	s := l.NewStore(&fixedSystem{in: func(id string) bool { return id == "a" }}, nil)
 	for src, want := range map[string]bool{"In('a')": true, ` In( "a" ) `: true, "In(a)": true, "In('b')": false} {
 		if got, err := s.Bool(l.Cond(src)); err != nil || got != want {
 			t.Errorf("%s is %v, %v", src, got, err)

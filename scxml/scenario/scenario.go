@@ -396,15 +396,23 @@ func (p *player) saveAndRestore() error {
 	}
 	ip, err := scxml.Restore(p.chart, b)
 	if err != nil {
-		return fmt.Errorf("%w\nsnapshot: %s", err, b)
+		return fmt.Errorf("%w\nsnapshot: %s", err, readable(p.ip))
 	}
 	again, err := ip.AppendSnapshot(nil)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(b, again) {
-		return fmt.Errorf("the restored session is another one\nsaved:    %s\nrestored: %s", b, again)
+		return fmt.Errorf("the restored session is another one\nsaved:    %s\nrestored: %s", readable(p.ip), readable(ip))
 	}
 	p.ip = ip
 	return nil
+}
+
+func readable(ip *scxml.Interpreter) []byte {
+	b, err := ip.AppendJSON(nil)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b
 }

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scxml
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// The procedures of Appendix D give the same answer whenever the same
+// transitions are taken in the same configuration, unless history has a say. A
+// chart therefore remembers the answers: each configuration that a session of
+// it was in is kept once, with the transitions that each class of events
+// selects there, and what is left and entered when they are taken. A session
+// holds a pointer to its configuration and nothing else about it.
+//
+// The memory is shared by all sessions of the chart and grows without locks.
+// It is bounded (maxConfigurations, maxMoves); beyond the bound answers
+// are worked out each time. What is remembered never changes a result.
+
+// memory is what a chart remembers.
+type memory struct {
+	// classes numbers the descriptors of the chart from 1. The class of an
+	// event is the longest descriptor that matches its name; 0 is for names
+	// that only "*" matches.
+	classes map[string]int
+	names   []string
+	empty   *configuration
+	buckets []atomic.Pointer[configuration]
+	count   atomic.Int64
+	limit   int64
+	works   sync.Pool
+}
+
+const (
+	// maxConfigurations and maxCells bound the configurations remembered for a
+	// chart and the memory that they take, in words.
+	maxConfigurations = 1 << 12
+	maxCells          = 1 << 20
+	// maxMoves bounds the sets of transitions remembered for one class of
+	// events in one configuration.
+	maxMoves = 16
+)
+
+func newMemory(c *Chart) *memory {
+	m := &memory{classes: map[string]int{}, names: []string{""}}
+	m.works.New = func() any { return new(work) }
+	for _, s := range c.states {
+		for _, t := range s.transitions {
+			for _, d := range t.events {
+				if _, known := m.classes[d]; !known && d != "*" {
+					m.classes[d] = len(m.names)
+					m.names = append(m.names, d)
+				}
+			}
+		}
+	}
+	cells := len(m.names) + 2*len(c.states) + 16
+	m.limit = int64(min(maxConfigurations, max(16, maxCells/cells)))
+	m.buckets = make([]atomic.Pointer[configuration], 1<<bits.Len(uint(min(4*len(c.states), 1024))))
+	m.empty = m.configuration(c, newBitset(len(c.states)))
+	return m
+}
+
+// class gives the class of an event. A descriptor matches a name if it is equal
+// to it or to what stands before one of its dots (SCXML 3.12.1), so the
+// longest one decides which others match.
+func (m *memory) class(name string) int {
+	for {
+		if c, ok := m.classes[name]; ok {
+			return c
+		}
+		i := strings.LastIndexByte(name, '.')
+		if i < 0 {
+			return 0
+		}
+		name = name[:i]
+	}
+}
+
+// bitset is a set of states by their order.
+type bitset []uint64
+
+func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
+func (b bitset) add(i int)      { b[i>>6] |= 1 << (i & 63) }
+func (b bitset) remove(i int)   { b[i>>6] &^= 1 << (i & 63) }
+
+func (b bitset) hash() uint64 {
+	h := uint64(14695981039346656037)
+	for _, w := range b {
+		h = (h ^ w) * 1099511628211
+		h ^= h >> 29
+	}
+	return h
+}
+
+// configuration is a set of active states (SCXML 3.11), without the root.
+type configuration struct {
+	set bitset
+	// states are in document order; atomic are those that transitions are
+	// selected for, leaves those without active children: a <parallel> without
+	// any is no atomic state.
+	states, atomic, leaves []*state
+	ids                    []string
+	// plans are by class of event; eventless is for transitions without one.
+	plans     []atomic.Pointer[plan]
+	eventless atomic.Pointer[plan]
+	next      *configuration // in the same bucket
+}
+
+// find looks up the configuration with the states of set; nil if it is new.
+func (m *memory) find(set bitset) *configuration {
+	for k := m.buckets[set.hash()&uint64(len(m.buckets)-1)].Load(); k != nil; k = k.next {
+		if slices.Equal(k.set, set) {
+			return k
+		}
+	}
+	return nil
+}
+
+// configuration finds the configuration with the states of set, which it keeps
+// if it is new.
+func (m *memory) configuration(c *Chart, set bitset) *configuration {
+	bucket := &m.buckets[set.hash()&uint64(len(m.buckets)-1)]
+	for {
+		head := bucket.Load()
+		for k := head; k != nil; k = k.next {
+			if slices.Equal(k.set, set) {
+				return k
+			}
+		}
+		k := &configuration{set: slices.Clone(set), next: head}
+		for i, w := range set {
+			for ; w != 0; w &= w - 1 {
+				s := c.states[i<<6+bits.TrailingZeros64(w)]
+				k.states = append(k.states, s)
+				k.ids = append(k.ids, s.id)
+				if s.isAtomic() {
+					k.atomic = append(k.atomic, s)
+				}
+				if len(s.children) == 0 {
+					k.leaves = append(k.leaves, s)
+				}
+			}
+		}
+		if m.count.Load() >= m.limit {
+			k.next = nil
+			return k
+		}
+		k.plans = make([]atomic.Pointer[plan], len(m.names))
+		if bucket.CompareAndSwap(head, k) {
+			m.count.Add(1)
+			return k
+		}
+	}
+}
+
+// plan is what may be selected in a configuration by the events of a class.
+type plan struct {
+	// candidates has, for each atomic state that has any, the matching
+	// transitions of it and of its ancestors, inner ones first.
+	candidates [][]*transition
+	// guarded says that a candidate has a condition; without one the first
+	// candidate of each atomic state is selected.
+	guarded bool
+	// first is what is selected without conditions.
+	first []*transition
+	moves atomic.Pointer[[]*move]
+}
+
+// plan gives the plan for events of a class, or for eventless transitions.
+func (k *configuration) plan(m *memory, class int, eventless bool) *plan {
+	cell := &k.eventless
+	if !eventless {
+		if k.plans == nil {
+			return k.makePlan(m, class, false)
+		}
+		cell = &k.plans[class]
+	}
+	p := cell.Load()
+	if p == nil {
+		p = k.makePlan(m, class, eventless)
+		cell.Store(p)
+	}
+	return p
+}
+
+func (k *configuration) makePlan(m *memory, class int, eventless bool) *plan {
+	p := &plan{}
+	for _, atomic := range k.atomic {
+		var list []*transition
+		guarded := true
+		for s := atomic; s != nil && guarded; s = s.parent {
+			for _, t := range s.transitions {
+				if eventless && len(t.events) == 0 || !eventless && nameMatch(t.events, m.names[class]) {
+					list = append(list, t)
+					if guarded = t.cond != nil; !guarded {
+						break // nothing after it can be reached
+					}
+					p.guarded = true
+				}
+			}
+		}
+		if len(list) == 0 {
+			continue
+		}
+		p.candidates = append(p.candidates, list)
+		if !slices.Contains(p.first, list[0]) {
+			p.first = append(p.first, list[0])
+		}
+	}
+	return p
+}
+
+// move is an optimal enabled transition set (SCXML 3.13) with what follows from
+// taking it in one configuration.
+type move struct {
+	// selected is the set before conflicts were removed; transitions after.
+	selected, transitions []*transition
+	// domains are those of transitions.
+	domains []*state
+	// exit is in exit order, enter in entry order.
+	exit, enter []*state
+	// entry says what else is run when a state is entered.
+	entry entrySet
+	// next is the configuration after it.
+	next *configuration
+	// The same for the trace.
+	taken           []Taken
+	exited, entered []string
+	// exitWork and entryWork say that something is to be done but to note it.
+	exitWork, entryWork bool
+	// historic says that what is entered depends on history.
+	historic bool
+}
+
+// find looks up the move for a set of selected transitions.
+func (p *plan) find(selected []*transition) *move {
+	if moves := p.moves.Load(); moves != nil {
+		for _, m := range *moves {
+			if slices.Equal(m.selected, selected) {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+func (p *plan) keep(m *move) {
+	for {
+		old := p.moves.Load()
+		var moves []*move
+		if old != nil {
+			moves = *old
+		}
+		if len(moves) >= maxMoves {
+			return
+		}
+		moves = append(slices.Clone(moves), m)
+		if p.moves.CompareAndSwap(old, &moves) {
+			return
+		}
+	}
+}
+
+// move works out what follows from selected in the present configuration.
+// consulted says that history had a say, so that it cannot be remembered; what
+// is entered is then found out when all has been left.
+func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
+	w := ip.work
+	w.consulted = false
+	m = &move{selected: slices.Clone(selected)}
+	m.transitions = ip.removeConflictingTransitions(m.selected)
+	for _, t := range m.transitions {
+		m.taken = append(m.taken, t.taken)
+		m.domains = append(m.domains, ip.getTransitionDomain(t))
+	}
+	m.exit = ip.computeExitSet(m.transitions)
+	slices.SortFunc(m.exit, exitOrder)
+	for _, s := range m.exit {
+		m.exited = append(m.exited, s.id)
+		m.exitWork = m.exitWork || len(s.onexit)+len(s.history)+len(s.invokes) > 0
+	}
+	// The trace hands these out: an append must never reach what is shared.
+	m.taken, m.exited = slices.Clip(m.taken), slices.Clip(m.exited)
+	ip.moveIn(m)
+	m.historic = w.consulted
+	return m, w.consulted
+}
+
+// moveIn is the half of move about what is entered.
+func (ip *Interpreter) moveIn(m *move) {
+	m.entry, m.entered, m.entryWork = entrySet{}, nil, false
+	ip.computeEntrySet(m.transitions, m.domains, &m.entry)
+	m.enter = m.entry.statesToEnter
+	slices.SortFunc(m.enter, entryOrder)
+	set := slices.Clone(ip.configuration.set)
+	for _, s := range m.exit {
+		set.remove(s.order)
+	}
+	late := ip.chart.doc.Binding == "late"
+	for _, s := range m.enter {
+		set.add(s.order)
+		m.entered = append(m.entered, s.id)
+		m.entryWork = m.entryWork || len(s.onentry)+len(s.invokes) > 0 || s.kind == KindFinal || late && len(s.data) > 0 ||
+			s.initial != nil && len(s.initial.content) > 0
+	}
+	m.entered = slices.Clip(m.entered)
+	m.entryWork = m.entryWork || len(m.entry.defaultHistoryContent) > 0
+	m.next = ip.chart.memory.configuration(ip.chart, set)
+}
+
+// entryOrder and exitOrder: ancestors before descendants and document order,
+// and the reverse. Document order already puts ancestors first.
+func entryOrder(a, b *state) int { return cmp.Compare(a.order, b.order) }
+func exitOrder(a, b *state) int  { return cmp.Compare(b.order, a.order) }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lint_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/lint"
+)
+
+// TestFindings looks at one mistake a row; what is in the row stands in line 2
+// of a document.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, body, want string }{
+		{"nothing", `<state id="a"><transition event="x" target="b"/></state><final id="b"/>`, ""},
+		{"unknown target", `<state id="a"><transition event="x" target="c"/></state>`, `2:15: error: target "c" does not exist`},
+		{"not well formed", `<state id="a">`, `error: element <state> closed by </scxml>`},
+		{"unreachable", `<state id="a"/><state id="b"><state id="c"/></state>`, `2:16: error: state "b" cannot be reached`},
+		{"reachable by the region beside it", `<state id="s"><transition event="x" target="q"/></state>
+			<parallel id="p"><state id="q"/><state id="r" initial="r1"><state id="r1"/></state></parallel>`, ""},
+		{"reachable by history", `<state id="s"><transition event="x" target="h"/></state>
+			<state id="p" initial="q"><history id="h"><transition target="r"/></history><state id="q"/><state id="r"><transition event="y" target="q"/></state></state>`, ""},
+		{"only default of history", `<state id="s"><transition event="x" target="h"/></state>
+			<state id="p"><history id="h"><transition target="r"/></history><state id="q"/><state id="r"/></state>`, `3:68: error: state "q" cannot be reached`},
+		{"unreachable by a dead transition", `<state id="a"><transition event="x" target="b" cond="false"/></state><state id="b"/>`,
+			"2:15: error: this transition is never taken: its condition is false; 2:70: error: state \"b\" cannot be reached"},
+		{"dead", `<state id="a"><transition event="x"/><transition event="x.y" target="a"/></state>`,
+			`2:38: error: this transition is never taken: the one without condition in line 2 comes before it for "x.y"`},
+		{"dead by star", `<state id="a"><transition event="*"/><transition event="x" cond="1 &lt; 2"/></state>`, `2:38: error: this transition is never taken`},
+		{"not dead by a longer name", `<state id="a"><transition event="x.y"/><transition event="x"/></state>`, ""},
+		{"not dead after a guard", `<state id="a"><transition event="x" cond="In('a')"/><transition event="x"/></state>`, ""},
+		{"dead by the same guard", `<state id="a"><transition event="x" cond="In('a')"/><transition event="x" cond="In('a')"/></state>`, `error: this transition is never taken: the one in line 2 has the same event and the same condition`},
+		{"dead in part", `<state id="a"><transition event="x"/><transition event="x z"/></state>`, `2:38: warning: this transition is never taken for "x"`},
+		{"dead by leaving at once", `<state id="a"><transition target="b"/><transition event="x" target="b"/></state><state id="b"/>`, `2:39: error: this transition is never taken`},
+		{"endless", `<state id="a"><transition target="b"/></state><state id="b"><transition target="a"/></state>`, `2:15: error: transitions without event and condition lead from "a" back to it`},
+		{"conflict", `<parallel id="p"><state id="a"><transition event="x" target="f"/></state><state id="b"><transition event="x" target="b"/></state></parallel><final id="f"/>`,
+			`warning: for "x" this transition and the one in line 2 cannot be taken together, because one leaves "p"`},
+		{"no conflict", `<parallel id="p"><state id="a"><transition event="x" target="a"/></state><state id="b"><transition event="x" target="b"/></state></parallel>`, ""},
+		{"script error", `<state id="a"><onentry><script>var = 1</script></onentry></state>`, `2:24: error: script "var = 1"`},
+		{"condition error", `<state id="a"><transition event="x" cond="1 +"/></state>`, `2:15: error: cond "1 +"`},
+		{"unsaved", `<datamodel><data id="d" expr="{f: function() { return 1 }}"/></datamodel><state id="a"/>`, `2:12: error: a function cannot be saved`},
+		{"unsaved map", `<datamodel><data id="d"/></datamodel><state id="a"><onentry><assign location="d" expr="[new Map()]"/></onentry></state>`, `error: a Map cannot be saved`},
+		{"saved call", `<datamodel><data id="d" expr="(function() { return 1 })()"/></datamodel><state id="a"/>`, ""},
+		{"admit", `<state id="a" cr:admit="later"/>`, `2:1: error: admit "later" is none of forward, queue and fail`},
+		{"admit elsewhere", `<state id="a"><transition event="x" cr:admit="queue"/></state>`, `warning: admit has no effect on <transition>`},
+		{"admit of another namespace", `<state id="a" xmlns:o="urn:o" o:admit="queue"/>`, `warning: admit is in namespace "urn:o"`},
+		{"attribute", `<state id="a"><transition evnt="x" target="a" event="y"/></state>`, `error: <transition> has no attribute evnt`},
+		{"In", `<state id="a"><transition event="x" cond="In('nowhere')"/></state>`, `error: In("nowhere"): there is no such state`},
+		{"location", `<state id="a"><onentry><assign location="d.x" expr="1"/></onentry></state>`, `warning: location "d.x": nothing declares d`},
+		{"location in a script", `<script>var d = {}</script><state id="a"><onentry><assign location="d.x" expr="1"/></onentry></state>`, ""},
+		{"delay", `<state id="a"><onentry><send event="x" delay="5"/></onentry></state>`, `error: delay "5" is no time`},
+		{"cancel", `<state id="a"><onentry><cancel sendid="t"/></onentry></state>`, `warning: no <send> has the id "t"`},
+		{"done", `<state id="a"><transition event="done.state.z"/></state>`, `warning: there is no state "z" to be done`},
+		{"inline chart is data", `<state id="a"><invoke><content><scxml version="1.0" foo="x"><state id="z" cr:admit="no"/></scxml></content></invoke></state>`, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			doc := `<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:chartroom:chart" version="1.0" datamodel="ecmascript">` + "\n" + test.body + "\n</scxml>"
+			var got []string
+			for _, f := range lint.Document("f", []byte(doc), scxml.Options{}) {
+				got = append(got, strings.TrimPrefix(f.String(), "f:"))
+			}
+			found := strings.Join(got, "; ")
+			if test.want == "" && found != "" {
+				t.Errorf("findings %s, want none", found)
+			}
+			for want := range strings.SplitSeq(test.want, "; ") {
+				if !strings.Contains(found, want) {
+					t.Errorf("findings %s, want %s", found, want)
+				}
+			}
+		})
+	}
+}
+
+func ExampleDocument() {
+	for _, f := range lint.Document("door.scxml", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="closed">
+    <transition event="open" target="closed"/>
+  </state>
+  <state id="opened"/>
+</scxml>`), scxml.Options{}) {
+		fmt.Println(f)
+	}
+	// Output:
+	// door.scxml:5:3: error: state "opened" cannot be reached
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lint
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/dop251/goja/ast"
+	"github.com/dop251/goja/parser"
+
+	"github.com/chartroom/chartroom/scxml"
+)
+
+// attributes are those that SCXML knows, by element.
+var attributes = map[string]string{
+	"scxml": "initial name version datamodel binding exmode", "state": "id initial src", "parallel": "id", "final": "id",
+	"history": "id type", "initial": "", "transition": "event cond target type", "onentry": "", "onexit": "", "finalize": "",
+	"datamodel": "", "data": "id src expr", "donedata": "", "content": "expr", "param": "name expr location",
+	"raise": "event", "if": "cond", "elseif": "cond", "else": "", "foreach": "array item index", "log": "label expr",
+	"assign": "location expr type attr", "script": "src",
+	"send":   "event eventexpr target targetexpr type typeexpr id idlocation delay delayexpr namelist",
+	"cancel": "sendid sendidexpr", "invoke": "type typeexpr src srcexpr id idlocation namelist autoforward",
+}
+
+// expressions are the attributes that hold one.
+var expressions = []string{"expr", "cond", "eventexpr", "targetexpr", "typeexpr", "delayexpr", "srcexpr", "sendidexpr", "array", "location"}
+
+var (
+	inCall    = regexp.MustCompile(`\bIn\(\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\)`)
+	firstName = regexp.MustCompile(`^\s*([\p{L}_$][\p{L}\p{N}_$]*)`)
+	words     = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
+	cssTime   = regexp.MustCompile(`^\s*([0-9]*\.?[0-9]+(ms|s)|0)\s*$`)
+)
+
+// names walks all elements of SCXML and looks at what they name.
+func (l *linter) names() {
+	declared, sendIDs, dynamicSend := map[string]bool{}, map[string]bool{}, false
+	walk(l.doc.Root.Element, func(e *scxml.Element) {
+		switch e.Name {
+		case "data":
+			declared[attr(e, "id")] = true
+		case "foreach":
+			declared[attr(e, "item")], declared[attr(e, "index")] = true, true
+		case "script":
+			_, external := e.Attribute("", "src")
+			declared["*"] = declared["*"] || external
+			for _, w := range words.FindAllString(text(e), -1) {
+				declared[w] = true
+			}
+		case "send":
+			sendIDs[attr(e, "id")] = true
+			dynamicSend = dynamicSend || attr(e, "idlocation") != ""
+		}
+	})
+	walk(l.doc.Root.Element, func(e *scxml.Element) {
+		l.attributesOf(e)
+		if l.ecmascript {
+			l.expressionsOf(e, declared)
+		}
+		switch e.Name {
+		case "cancel":
+			if id, ok := e.Attribute("", "sendid"); ok && !sendIDs[id] && !dynamicSend {
+				l.find(e.Position, Warning, RuleUnknown, "no <send> has the id %q", id)
+			}
+		case "send":
+			if v, ok := e.Attribute("", "delay"); ok && !cssTime.MatchString(v) {
+				l.find(e.Position, Error, RuleValue, "delay %q is no time such as 1.5s or 200ms", v)
+			}
+		case "transition":
+			for d := range strings.FieldsSeq(attr(e, "event")) {
+				if id, ok := strings.CutPrefix(d, "done.state."); ok && l.doc.State(strings.TrimSuffix(strings.TrimSuffix(id, ".*"), ".")) == nil && id != "*" {
+					l.find(e.Position, Warning, RuleUnknown, "there is no state %q to be done", id)
+				}
+			}
+		}
+	})
+}
+
+// attributesOf looks at attributes that nothing reads, and at admit.
+func (l *linter) attributesOf(e *scxml.Element) {
+	known := strings.Fields(attributes[e.Name])
+	for _, a := range e.Attrs {
+		switch {
+		case a.Space == "" && !slices.Contains(known, a.Name):
+			l.find(e.Position, Error, RuleUnknown, "<%s> has no attribute %s", e.Name, a.Name)
+		case a.Name == "admit" && a.Space != "" && a.Space != "xmlns" && a.Space != Namespace:
+			l.find(e.Position, Warning, RuleAdmit, "admit is in namespace %q and has no effect: %q is the one that means something", a.Space, Namespace)
+		case a.Space != Namespace:
+		case a.Name != "admit":
+			l.find(e.Position, Warning, RuleUnknown, "there is no attribute %s in namespace %q", a.Name, Namespace)
+		case e.Name != "state" && e.Name != "parallel" && e.Name != "final":
+			l.find(e.Position, Warning, RuleAdmit, "admit has no effect on <%s>, only on states", e.Name)
+		case a.Value != "forward" && a.Value != "queue" && a.Value != "fail":
+			l.find(e.Position, Error, RuleAdmit, "admit %q is none of forward, queue and fail", a.Value)
+		}
+	}
+}
+
+func (l *linter) expressionsOf(e *scxml.Element, declared map[string]bool) {
+	for _, n := range expressions {
+		v, ok := e.Attribute("", n)
+		if !ok {
+			continue
+		}
+		for _, m := range inCall.FindAllStringSubmatch(v, -1) {
+			if id := m[1] + m[2]; l.doc.State(id) == nil {
+				l.find(e.Position, Error, RuleUnknown, "In(%q): there is no such state", id)
+			}
+		}
+	}
+	for _, n := range []string{"location", "idlocation"} {
+		v, ok := e.Attribute("", n)
+		if m := firstName.FindStringSubmatch(v); ok && m != nil && !declared["*"] && !declared[m[1]] && !strings.HasPrefix(m[1], "_") {
+			l.find(e.Position, Warning, RuleUnknown, "%s %q: nothing declares %s", n, v, m[1])
+		}
+	}
+	for n := range strings.FieldsSeq(attr(e, "namelist")) {
+		if m := firstName.FindStringSubmatch(n); m != nil && !declared["*"] && !declared[m[1]] && !strings.HasPrefix(m[1], "_") {
+			l.find(e.Position, Warning, RuleUnknown, "namelist: nothing declares %s", m[1])
+		}
+	}
+	if e.Name == "data" || e.Name == "assign" {
+		source := attr(e, "expr")
+		if source == "" {
+			source = strings.TrimSpace(text(e))
+		}
+		if what := unsaved(source); what != "" {
+			l.find(e.Position, Error, RuleUnsaved, "%s cannot be saved: it becomes undefined, with error.execution", what)
+		}
+	}
+}
+
+// unsaved names the part of an expression's value that no snapshot can hold;
+// empty if there is none for certain.
+func unsaved(source string) string {
+	if source == "" {
+		return ""
+	}
+	program, err := parser.ParseFile(nil, "", "("+source+"\n)", 0, parser.WithDisableSourceMaps)
+	if err != nil || len(program.Body) != 1 {
+		return ""
+	}
+	statement, ok := program.Body[0].(*ast.ExpressionStatement)
+	if !ok {
+		return ""
+	}
+	return unsavedValue(statement.Expression)
+}
+
+func unsavedValue(e ast.Expression) string {
+	switch e := e.(type) {
+	case *ast.FunctionLiteral, *ast.ArrowFunctionLiteral:
+		return "a function"
+	case *ast.ClassLiteral:
+		return "a class"
+	case *ast.RegExpLiteral:
+		return "a regular expression"
+	case *ast.NewExpression:
+		if id, ok := e.Callee.(*ast.Identifier); ok {
+			switch n := id.Name.String(); n {
+			case "Map", "Set", "WeakMap", "WeakSet", "Date", "RegExp", "Promise", "Function", "Error", "Proxy", "ArrayBuffer", "DataView",
+				"Uint8Array", "Int8Array", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array", "Float32Array", "Float64Array":
+				return "a " + n
+			}
+		}
+	case *ast.CallExpression:
+		if id, ok := e.Callee.(*ast.Identifier); ok && (id.Name == "Symbol" || id.Name == "BigInt") {
+			return "a " + id.Name.String()
+		}
+	case *ast.ObjectLiteral:
+		for _, p := range e.Value {
+			if keyed, ok := p.(*ast.PropertyKeyed); ok {
+				if keyed.Kind == ast.PropertyKindMethod {
+					return "a function"
+				}
+				if what := unsavedValue(keyed.Value); what != "" {
+					return what
+				}
+			}
+		}
+	case *ast.ArrayLiteral:
+		for _, v := range e.Value {
+			if v == nil {
+				continue
+			}
+			if what := unsavedValue(v); what != "" {
+				return what
+			}
+		}
+	}
+	return ""
+}
+
+// walk calls f for e and the SCXML elements inside, without what is data.
+func walk(e *scxml.Element, f func(*scxml.Element)) {
+	f(e)
+	if e.Name == "content" || e.Name == "data" || e.Name == "assign" {
+		return
+	}
+	for _, c := range e.Children {
+		if c.Element != nil && c.Element.Space == scxml.Namespace {
+			walk(c.Element, f)
+		}
+	}
+}
+
+func attr(e *scxml.Element, name string) string {
+	v, _ := e.Attribute("", name)
+	return v
+}
+
+func text(e *scxml.Element) string {
+	var b strings.Builder
+	for _, c := range e.Children {
+		b.WriteString(c.Text)
+	}
+	return b.String()
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package chartwork
+
+import (
+	"fmt"
+
+	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
+
+// StepRequest is one step of a session whose state is elsewhere. The same
+// request gives the same response.
+type StepRequest struct {
+	// Name and Document are the chart, compiled once for a Digest.
+	Name     string        `json:"name"`
+	Digest   string        `json:"digest"`
+	Document []byte        `json:"document"`
+	Options  CompileOption `json:"options"`
+	// Snapshot is the session; empty starts one.
+	Snapshot []byte      `json:"snapshot,omitempty"`
+	Input    scxml.Input `json:"input"`
+	// Event is delivered; without one the delayed send Fire is done, and with
+	// neither only Enabled is found out.
+	Event *scxml.Event `json:"event,omitempty"`
+	Fire  uint64       `json:"fire,omitempty"`
+}
+
+// CompileOption is the part of scxml.Options that the fleet's sessions use.
+type CompileOption struct {
+	SendTypes, SendTargets, InvokeTypes []string
+}
+
+// StepResponse is what came of it.
+type StepResponse struct {
+	Microsteps []scxml.Microstep `json:"microsteps"`
+	Effects    []Effect          `json:"effects"`
+	Snapshot   []byte            `json:"snapshot"`
+	Enabled    []string          `json:"enabled"`
+}
+
+// Macrostep gives the step.
+func (r StepResponse) Macrostep() scxml.Macrostep {
+	step := scxml.Macrostep{Microsteps: r.Microsteps}
+	for _, e := range r.Effects {
+		step.Effects = append(step.Effects, e.Effect)
+		if done, ok := e.Effect.(scxml.Done); ok {
+			step.Done = &done
+		}
+	}
+	return step
+}
+
+// maxCharts bounds how many compiled charts a Host keeps.
+const maxCharts = 64
+
+func (h *Host) chart(r StepRequest) (*scxml.Chart, error) {
+	if c := h.charts[r.Digest]; c != nil {
+		return c, nil
+	}
+	d, err := scxml.Parse(r.Name, r.Document, scxml.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	c, err := scxml.Compile(d, scxml.Options{SendTypes: r.Options.SendTypes, SendTargets: r.Options.SendTargets, InvokeTypes: r.Options.InvokeTypes})
+	if err != nil {
+		return nil, err
+	}
+	if h.charts == nil || len(h.charts) >= maxCharts {
+		h.charts = map[string]*scxml.Chart{}
+	}
+	h.charts[r.Digest] = c
+	return c, nil
+}
+
+func (h *Host) step(r StepRequest) (StepResponse, error) {
+	c, err := h.chart(r)
+	if err != nil {
+		return StepResponse{}, err
+	}
+	var ip *scxml.Interpreter
+	var step scxml.Macrostep
+	if len(r.Snapshot) == 0 {
+		ip, step, err = scxml.Start(c, r.Input)
+	} else if ip, err = scxml.Restore(c, r.Snapshot); err == nil {
+		switch {
+		case r.Event != nil:
+			step, err = ip.Deliver(*r.Event, r.Input)
+		case r.Fire != 0:
+			step, err = ip.Fire(r.Fire, r.Input)
+		}
+	}
+	if err != nil {
+		return StepResponse{}, fmt.Errorf("step in the sandbox: %w", err)
+	}
+	out := StepResponse{Microsteps: step.Microsteps}
+	for i, m := range out.Microsteps {
+		if m.Event != nil {
+			ev := plainEvent(*m.Event)
+			out.Microsteps[i].Event = &ev
+		}
+		for k, l := range m.Log {
+			out.Microsteps[i].Log[k].Value = datamodel.Plain(l.Value)
+		}
+	}
+	for _, e := range step.Effects {
+		out.Effects = append(out.Effects, Effect{e})
+	}
+	if out.Snapshot, err = ip.AppendSnapshot(nil); err != nil {
+		return StepResponse{}, err
+	}
+	if ip.Finished() == nil {
+		out.Enabled = ip.Enabled()
+	}
+	return out, nil
+}

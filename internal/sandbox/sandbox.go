@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Package sandbox runs work in a child process that may be killed: for charts of
+// strangers, whose scripts can allocate without bound or never end within one
+// call that nothing in the process could interrupt.
+//
+// The parent has a [Worker], the child calls [Serve]; they speak lines of JSON over
+// the child's standard streams, one request at a time. The child is this program
+// again, started with the argument [Command]. It limits its own address space and
+// stack before it reads a request, has no environment and no open files but the
+// three, and ends as soon as its standard input does, so that none is left behind.
+// The parent measures the time. A child that broke a limit is gone with all that it
+// knew; the next call starts another one.
+//
+// This bounds memory and time. It is no wall against code that escapes from the
+// interpreter: the child runs as the same user.
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Command is the argument that makes this program a worker.
+const Command = "chart-worker"
+
+// ErrBroken is returned by [Worker.Call], wrapped with what happened, when the
+// child broke a limit or died. Nothing came of the call.
+var ErrBroken = errors.New("the sandbox was ended")
+
+// Config says what a child may use. The zero value is usable.
+type Config struct {
+	// Program and Args start the child; empty means this program with [Command].
+	Program string
+	Args    []string
+	// Memory is how many bytes of address space the child may take beyond what
+	// it has when it starts. Zero means 512 MiB.
+	Memory int64
+	// Timeout is how long a call may take, of wall time. Zero means 5 s.
+	Timeout time.Duration
+}
+
+// Worker is a child process, started when it is first needed. Calls are made one
+// after the other; it is safe for concurrent use.
+type Worker struct {
+	config Config
+
+	mu    sync.Mutex
+	child *child
+}
+
+// child is a running process.
+type child struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	said   *tail
+	answer chan answer
+}
+
+type answer struct {
+	line []byte
+	err  error
+}
+
+// request and response are what goes over the streams.
+type request struct {
+	Op   string          `json:"op"`
+	Body json.RawMessage `json:"body,omitempty"`
+}
+
+type response struct {
+	Body  json.RawMessage `json:"body,omitempty"`
+	Error string          `json:"error,omitempty"`
+}
+
+// New makes a Worker; nothing is started yet.
+func New(c Config) *Worker {
+	if c.Memory == 0 {
+		c.Memory = 512 << 20
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 5 * time.Second
+	}
+	return &Worker{config: c}
+}
+
+// Call does op in the child with in as its argument, and reads the result into
+// out, which may be nil. An error of the operation itself is a *[Failure]; after
+// ErrBroken what the child remembered is lost. When ctx ends the child is killed,
+// and ctx's error returned.
+func (w *Worker) Call(ctx context.Context, op string, in, out any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("sandbox %s: %w", op, err)
+	}
+	line, err := json.Marshal(request{op, body})
+	if err != nil {
+		return fmt.Errorf("sandbox %s: %w", op, err)
+	}
+	if w.child == nil {
+		if w.child, err = start(w.config); err != nil {
+			return fmt.Errorf("start the sandbox: %w", err)
+		}
+	}
+	c := w.child
+	go c.exchange(append(line, '\n'))
+	timer := time.NewTimer(w.config.Timeout)
+	defer timer.Stop()
+	var a answer
+	select {
+	case a = <-c.answer:
+	case <-timer.C:
+		w.kill()
+		return fmt.Errorf("%w: it took longer than %s", ErrBroken, w.config.Timeout)
+	case <-ctx.Done():
+		w.kill()
+		return ctx.Err()
+	}
+	if a.err != nil {
+		return fmt.Errorf("%w: %s", ErrBroken, w.kill())
+	}
+	var r response
+	if err := json.Unmarshal(a.line, &r); err != nil {
+		w.kill()
+		return fmt.Errorf("%w: it answered nonsense: %w", ErrBroken, err)
+	}
+	if r.Error != "" {
+		return &Failure{r.Error}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(r.Body, out); err != nil {
+		return fmt.Errorf("sandbox %s: %w", op, err)
+	}
+	return nil
+}
+
+// Failure is an error of an operation, as text.
+type Failure struct{ Message string }
+
+// Error gives the message.
+func (f *Failure) Error() string { return f.Message }
+
+// Close ends the child. The Worker may be used again.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.child != nil {
+		w.kill()
+	}
+}
+
+func start(config Config) (*child, error) {
+	program, args := config.Program, config.Args
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		program, args = self, []string{Command}
+	}
+	cmd := exec.Command(program, args...) //nolint:gosec // our own program
+	cmd.Env = []string{"GOTRACEBACK=none", "TZ=UTC", fmt.Sprintf("%s=%d", memoryVariable, config.Memory)}
+	cmd.Dir = workingDir()
+	c := &child{cmd: cmd, said: &tail{}, answer: make(chan answer, 1)}
+	cmd.Stderr = c.said
+	// Without this, Wait would wait for streams that a grandchild holds.
+	cmd.WaitDelay = time.Second
+	var err error
+	if c.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewReaderSize(out, 64<<10)
+	return c, cmd.Start()
+}
+
+// workingDir is where relative paths of requests are meant: here.
+func workingDir() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "/"
+	}
+	return dir
+}
+
+// exchange writes a request and reads the answer.
+func (c *child) exchange(line []byte) {
+	if _, err := c.in.Write(line); err != nil {
+		c.answer <- answer{err: err}
+		return
+	}
+	got, err := c.out.ReadBytes('\n')
+	c.answer <- answer{got, err}
+}
+
+// kill ends the child and tells why it had died, if it had.
+func (w *Worker) kill() string {
+	c := w.child
+	w.child = nil
+	_ = c.in.Close()
+	_ = c.cmd.Process.Kill()
+	err := c.cmd.Wait()
+	said := c.said.String()
+	switch {
+	case strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory"):
+		return "it used up its memory"
+	case strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds"):
+		return "it used up its stack"
+	case said != "":
+		first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+		return first
+	}
+	return fmt.Sprint(err)
+}
+
+// tail keeps the beginning of what the child says on standard error. The
+// goroutine of exec writes; it is read after Wait.
+type tail struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := 4096 - t.b.Len(); room > 0 {
+		t.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}

@@ -38,7 +38,7 @@ const (
 	Unreachable
 	// Conflict: it exists already, or a request id was used for something else.
 	Conflict
-	// Findings: doctor found something to mend.
+	// Findings: doctor or chart lint found something to mend, a chart test failed.
 	Findings
 )
 

@@ -157,7 +157,7 @@ func (f *makeFlags) container(args []string) (*fleetv1.ContainerSpec, error) {
 }
 
 func (a *app) chartCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "chart", Aliases: []string{"charts"}, Short: "Push, list and read charts"}
+	cmd := &cobra.Command{Use: "chart", Aliases: []string{"charts"}, Short: "Write, test, push and read charts"}
 	push := &cobra.Command{
 		Use:   "push FILE",
 		Short: "Check a chart and store it; - reads standard input",
@@ -205,7 +205,7 @@ func (a *app) chartCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(push, a.chartListCommand(), get)
+	cmd.AddCommand(a.lintCommand(), a.tryCommand(), a.suiteCommand(), a.renderCommand(), a.diffCommand(), push, a.chartListCommand(), get)
 	return cmd
 }
 

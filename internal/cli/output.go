@@ -88,6 +88,21 @@ func (a *app) encode(v any) error {
 	return e.Encode(v)
 }
 
+// encodeAny writes a value of ours as json or yaml, by its JSON names.
+func (a *app) encodeAny(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var plain any
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&plain); err != nil {
+		return err
+	}
+	return a.encode(plain)
+}
+
 // writeTable aligns the columns.
 func writeTable(w io.Writer, t table, wide bool) error {
 	n := len(t.columns)

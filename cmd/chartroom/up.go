@@ -14,7 +14,9 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/chartroom/chartroom/internal/cli"
+	"github.com/chartroom/chartroom/internal/telemetry"
 	"github.com/chartroom/chartroom/internal/transport"
+	"github.com/chartroom/chartroom/internal/version"
 	"github.com/chartroom/chartroom/services/dockeragent"
 	"github.com/chartroom/chartroom/services/gateway"
 	"github.com/chartroom/chartroom/services/snapshot"
@@ -24,7 +26,12 @@ import (
 // up runs all services in this process until ctx ends: the same code as on
 // four machines, over connections that do not leave the process, on the
 // embedded store. The end of one service ends all.
-func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) error {
+func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) (err error) {
+	flush, err := telemetry.Setup(ctx, "up", version.Version)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, flush()) }()
 	store, machine := transport.NewMemory(), transport.NewMemory()
 	toStore, err := store.Dial()
 	if err != nil {

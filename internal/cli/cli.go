@@ -23,6 +23,7 @@ import (
 
 	"github.com/chartroom/chartroom/internal/telemetry"
 	"github.com/chartroom/chartroom/internal/transport"
+	"github.com/chartroom/chartroom/internal/version"
 )
 
 // DefaultServer is where the gateway listens unless told otherwise.
@@ -35,8 +36,6 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Getenv reads the environment. Required.
 	Getenv func(string) string
-	// Version is shown by --version; empty means "dev".
-	Version string
 	// Up runs all services until ctx ends. nil leaves out up and demo.
 	Up func(ctx context.Context, config UpConfig, ready func(Running)) error
 	// Demo runs the demonstration. nil leaves it out.
@@ -121,10 +120,6 @@ func Main(ctx context.Context, args []string, env Env) int {
 // New makes the tree of commands.
 func New(env Env) *cobra.Command {
 	a := &app{env: env}
-	version := env.Version
-	if version == "" {
-		version = "dev"
-	}
 	root := &cobra.Command{
 		Use:   "chartroom",
 		Short: "Supervise containers with statecharts, and give them their state back",
@@ -132,7 +127,7 @@ func New(env Env) *cobra.Command {
 			"reach it, keeps the state that the application dumped, and restores it after a crash.\n\n" +
 			"Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 refused by the state, 5 timed out,\n" +
 			"6 unreachable, 7 conflict, 8 findings.",
-		Version:       version,
+		Version:       version.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

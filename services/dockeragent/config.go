@@ -40,9 +40,6 @@ import (
 // DefaultAddress is where health is served.
 const DefaultAddress = "127.0.0.1:7403"
 
-// Version is the version of the program; the linker may set it.
-var Version = "dev"
-
 // Config configures a Service.
 type Config struct {
 	// State is the directory for the journal and the host's id. Required; made when missing.

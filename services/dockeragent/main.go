@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/chartroom/chartroom/internal/telemetry"
+	"github.com/chartroom/chartroom/internal/version"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
 )
 
@@ -20,7 +21,7 @@ import (
 func Main(ctx context.Context, arguments []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	c := Config{}
 	var level, format string
-	var dump, version bool
+	var dump, asked bool
 	flags := flag.NewFlagSet("dockeragent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&c.StatemachineAddress, "statemachine", "127.0.0.1:7402", "`ADDRESS` of the statemachine service")
@@ -36,7 +37,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", "text", "text or json")
 	flags.BoolVar(&dump, "dump", false, "print the journal below --state as JSON lines, and exit")
-	flags.BoolVar(&version, "version", false, "print the version, and exit")
+	flags.BoolVar(&asked, "version", false, "print the version, and exit")
 	if err := flags.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -48,8 +49,8 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 		fmt.Fprintln(stderr, "dockeragent: wrong usage:", err, flags.Args())
 		return 2
 	}
-	if version {
-		fmt.Fprintln(stdout, Version)
+	if asked {
+		fmt.Fprintln(stdout, version.Version)
 		return 0
 	}
 	if dump {
@@ -69,7 +70,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 }
 
 func serve(ctx context.Context, c Config) error {
-	flush, err := telemetry.Setup(ctx, "dockeragent", Version)
+	flush, err := telemetry.Setup(ctx, "dockeragent", version.Version)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/chartroom/chartroom/internal/transport"
+	"github.com/chartroom/chartroom/internal/version"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/observe"
@@ -169,7 +170,7 @@ func (s *Service) Run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	a.ctx, a.fail = ctx, fail
-	a.log.Info("agent starts", "host", a.hostID, "journal", a.journal.ID(), "version", Version)
+	a.log.Info("agent starts", "host", a.hostID, "journal", a.journal.ID(), "version", version.Version)
 	if why := a.journal.WasReset(); why != "" {
 		if _, err := a.append(journal.Entry{Observations: []journal.Observation{gap(why)}}); err != nil {
 			return fmt.Errorf("dockeragent: %w", err)
@@ -280,7 +281,7 @@ func (a *agent) Relist() {
 // Hello implements rpc.Handler.
 func (a *agent) Hello(ctx context.Context) rpc.Hello {
 	h := rpc.Hello{
-		HostID: a.hostID, DisplayName: a.c.DisplayName, Version: Version, Platform: runtime.GOOS + "/" + runtime.GOARCH, Inventory: map[string]string{},
+		HostID: a.hostID, DisplayName: a.c.DisplayName, Version: version.Version, Platform: runtime.GOOS + "/" + runtime.GOARCH, Inventory: map[string]string{},
 	}
 	info := a.observer.Engine()
 	if info == nil {

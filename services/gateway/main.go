@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/chartroom/chartroom/internal/telemetry"
+	"github.com/chartroom/chartroom/internal/version"
 )
 
 // Main runs the service as a process of its own: it reads the flags in args,
@@ -38,7 +39,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stderr
 	if c.Logger, err = telemetry.NewLogger(stderr, "gateway", *level, *format); err != nil {
 		return err
 	}
-	shutdown, err := telemetry.Setup(ctx, "gateway", "")
+	shutdown, err := telemetry.Setup(ctx, "gateway", version.Version)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/chartroom/chartroom/internal/telemetry"
+	"github.com/chartroom/chartroom/internal/version"
 )
 
 // Main runs the service as a process of its own: it reads the flags in args,
@@ -39,7 +40,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stderr
 	if c.Log, err = telemetry.NewLogger(stderr, "snapshot", *level, *format); err != nil {
 		return err
 	}
-	shutdown, err := telemetry.Setup(ctx, "snapshot", "")
+	shutdown, err := telemetry.Setup(ctx, "snapshot", version.Version)
 	if err != nil {
 		return err
 	}

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"github.com/chartroom/chartroom/internal/telemetry"
+	"github.com/chartroom/chartroom/internal/version"
 )
-
-// Version is the version of the program; the linker may set it.
-var Version = "dev"
 
 // Main runs the service as a process of its own: it reads flags (arguments
 // without the program's name) and environment, and serves until ctx ends. It
@@ -45,7 +43,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 		return 2
 	}
 	c.Log = log
-	flush, err := telemetry.Setup(ctx, "statemachine", Version)
+	flush, err := telemetry.Setup(ctx, "statemachine", version.Version)
 	if err == nil {
 		defer func() { _ = flush() }()
 		var s *Service

@@ -57,21 +57,7 @@ func TestUpKeepsWhatItWasGiven(t *testing.T) {
 	c, stop := start(t, data)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for hosts := 0; hosts == 0; {
-		r, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hosts = len(r.GetHosts())
-	}
-	if _, err := c.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
-		Name: "app", Start: true, Container: &fleetv1.ContainerSpec{
-			Image: "any", Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Mounts: []string{"chartroom-run:/run/chartroom"},
-		},
-	}); err != nil {
-		t.Fatalf("create: %v", err)
-	}
-	wait(ctx, t, c, "app@here", "running")
+	run(ctx, t, c, "app")
 	sent, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "app", Event: "add", Data: structpb.NewNumberValue(1)})
 	if err != nil || sent.GetSequence() != 1 {
 		t.Fatalf("send: %v %v", sent, err)
@@ -102,6 +88,26 @@ func TestUpKeepsWhatItWasGiven(t *testing.T) {
 	if err != nil || hosted.GetInstance().GetQueue().GetAcceptedSequence() != 1 {
 		t.Errorf("the hosted instance after a restart: %v %v", hosted.GetInstance().GetQueue(), err)
 	}
+}
+
+// run makes a container and waits until it runs.
+func run(ctx context.Context, t *testing.T, c fleetv1.FleetServiceClient, name string) {
+	t.Helper()
+	for hosts := 0; hosts == 0; {
+		r, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = len(r.GetHosts())
+	}
+	if _, err := c.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
+		Name: name, Start: true, Container: &fleetv1.ContainerSpec{
+			Image: "any", Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/" + name + ".sock"}, Mounts: []string{"chartroom-run:/run/chartroom"},
+		},
+	}); err != nil {
+		t.Fatalf("create: %v", err)
+	}
+	wait(ctx, t, c, name+"@here", "running")
 }
 
 func wait(ctx context.Context, t *testing.T, c fleetv1.FleetServiceClient, id, state string) {

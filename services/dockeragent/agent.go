@@ -146,6 +146,12 @@ func (a *agent) sink(outs []observe.Out) error {
 			o.Traceparent = a.trace[o.CommandID]
 			a.mu.Unlock()
 		}
+		if o.Event == "docker.die" || o.Event == "docker.start" {
+			// A death begins a trace of its own, in which the way back shows.
+			var done func()
+			o.Traceparent, done = traced(spanObserve, o.Traceparent, o.Instance, o.Event)
+			done()
+		}
 		if o.Event != "" {
 			e.Observations = append(e.Observations, o)
 		}

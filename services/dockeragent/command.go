@@ -95,6 +95,9 @@ func (a *agent) execute(ctx context.Context, c rpc.Command) {
 		}
 		return
 	}
+	var done func()
+	c.Traceparent, done = traced(spanCommand, c.Traceparent, c.Instance, c.Verb)
+	defer done()
 	var err error
 	var extra map[string]any
 	switch c.Verb {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package main
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// One trace holds the whole way of an intent: the call to the gateway, the one to
+// statemachine, the step, and the command that the agent carries out. It is not
+// parallel: the tracer provider belongs to the process.
+func TestOneTraceHoldsTheWholeWay(t *testing.T) {
+	spans := tracetest.NewInMemoryExporter()
+	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
+	before := otel.GetTracerProvider()
+	otel.SetTracerProvider(provider)
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+
+	c, stop := start(t, t.TempDir())
+	defer stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	run(ctx, t, c, "traced")
+	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: "system.stop"}); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	wait(ctx, t, c, "traced@here", "user_requested")
+
+	// The last span ends when the agent has journaled the outcome.
+	for !whole(spans.GetSpans()) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("no trace goes from the gateway to the agent: %v", spans.GetSpans())
+		}
+	}
+}
+
+// whole reports whether one trace has a span of every part of the way of a stop.
+func whole(spans tracetest.SpanStubs) bool {
+	parts := map[string]map[string]bool{}
+	for _, s := range spans {
+		id := s.SpanContext.TraceID().String()
+		if parts[id] == nil {
+			parts[id] = map[string]bool{}
+		}
+		parts[id][s.Name] = true
+		parts[id]["stop"] = parts[id]["stop"] || s.Name == "dockeragent.command" && slices.Contains(s.Attributes, attribute.String("chartroom.event", "stop"))
+	}
+	for _, p := range parts {
+		if p["chartroom.fleet.v1.FleetService/SendEvent"] && p["chartroom.statemachine.v1.StatemachineService/Submit"] && p["statemachine.step"] && p["stop"] {
+			return true
+		}
+	}
+	return false
+}

@@ -31,22 +31,22 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	run(ctx, t, c, "traced")
-	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: "system.stop"}); err != nil {
-		t.Fatalf("stop: %v", err)
+	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: "system.pause"}); err != nil {
+		t.Fatalf("pause: %v", err)
 	}
-	wait(ctx, t, c, "traced@here", "user_requested")
+	wait(ctx, t, c, "traced@here", "paused")
 
 	// The last span ends when the agent has journaled the outcome.
 	for !whole(spans.GetSpans()) {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("no trace goes from the gateway to the agent: %v", spans.GetSpans())
+			t.Fatal("no trace goes from the gateway to the agent")
 		}
 	}
 }
 
-// whole reports whether one trace has a span of every part of the way of a stop.
+// whole reports whether one trace has a span of every part of the way of a pause.
 func whole(spans tracetest.SpanStubs) bool {
 	parts := map[string]map[string]bool{}
 	for _, s := range spans {
@@ -55,10 +55,10 @@ func whole(spans tracetest.SpanStubs) bool {
 			parts[id] = map[string]bool{}
 		}
 		parts[id][s.Name] = true
-		parts[id]["stop"] = parts[id]["stop"] || s.Name == "dockeragent.command" && slices.Contains(s.Attributes, attribute.String("chartroom.event", "stop"))
+		parts[id]["pause"] = parts[id]["pause"] || s.Name == "dockeragent.command" && slices.Contains(s.Attributes, attribute.String("chartroom.event", "pause"))
 	}
 	for _, p := range parts {
-		if p["chartroom.fleet.v1.FleetService/SendEvent"] && p["chartroom.statemachine.v1.StatemachineService/Submit"] && p["statemachine.step"] && p["stop"] {
+		if p["chartroom.fleet.v1.FleetService/SendEvent"] && p["chartroom.statemachine.v1.StatemachineService/Submit"] && p["statemachine.step"] && p["pause"] {
 			return true
 		}
 	}

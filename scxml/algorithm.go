@@ -435,6 +435,9 @@ func (ip *Interpreter) computeEntrySet(transitions []*transition, domains []*sta
 		for _, s := range ip.getEffectiveTargetStates(t) {
 			ip.addAncestorStatesToEnter(s, ancestor, e)
 		}
+		if ancestor != nil && ancestor.kind == KindParallel {
+			ip.enterRegions(ancestor, e)
+		}
 	}
 }
 
@@ -516,13 +519,15 @@ func (ip *Interpreter) getTransitionDomain(t *transition) *state {
 		!slices.ContainsFunc(targets, func(s *state) bool { return !isDescendant(s, t.source) }) {
 		return t.source
 	}
-	return findLCCA(append([]*state{t.source}, targets...))
+	return ip.findLCCA(append([]*state{t.source}, targets...))
 }
 
-// findLCCA (function findLCCA): the least common compound ancestor.
-func findLCCA(states []*state) *state {
+// findLCCA (function findLCCA): the least common compound ancestor; with
+// Options.ParallelLCCA it may be a <parallel>.
+func (ip *Interpreter) findLCCA(states []*state) *state {
 	for _, a := range getProperAncestors(states[0], nil) {
-		if a.isCompound() && !slices.ContainsFunc(states[1:], func(s *state) bool { return !isDescendant(s, a) }) {
+		if (a.isCompound() || a.kind == KindParallel && ip.chart.options.ParallelLCCA) &&
+			!slices.ContainsFunc(states[1:], func(s *state) bool { return !isDescendant(s, a) }) {
 			return a
 		}
 	}

@@ -100,6 +100,11 @@ type Options struct {
 	// InvokeTypes lists the types of <invoke>, beside SCXML, that the runtime
 	// can perform; others raise error.execution. nil allows any.
 	InvokeTypes []string
+	// ParallelLCCA lets the least common compound ancestor be a <parallel>, as
+	// SCION and XState do: an external transition inside it leaves and enters
+	// its regions, but not the <parallel> itself. By SCXML 3.13 it leaves that,
+	// too, because the ancestor is a <state> or the <scxml>.
+	ParallelLCCA bool
 	// NoTrace leaves [Macrostep.Microsteps] empty.
 	NoTrace bool
 	// Datamodel is used by documents without a datamodel attribute:

@@ -4,6 +4,7 @@ package datamodel
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/dop251/goja/ast"
@@ -277,17 +278,94 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 	if op == nil {
 		return nil
 	}
+	// Most often both are numbers, and one is a variable or a constant.
+	left, right := c.operand(e.Left, x), c.operand(e.Right, y)
+	if quick := numeral(e.Operator); quick != 0 {
+		return func(s *ecmaStore) (value, bool) {
+			a, ok := left.load(s)
+			if !ok {
+				return value{}, false
+			}
+			b, ok := right.load(s)
+			if !ok {
+				return value{}, false
+			}
+			if a.kind != numeric || b.kind != numeric {
+				return op(a, b)
+			}
+			switch quick {
+			case '<':
+				return truthValue(a.num < b.num), true
+			case '>':
+				return truthValue(a.num > b.num), true
+			case '+':
+				return numberValue(a.num + b.num), true
+			case '-':
+				return numberValue(a.num - b.num), true
+			}
+			return truthValue(a.num == b.num), true
+		}
+	}
 	return func(s *ecmaStore) (value, bool) {
-		a, ok := x(s)
+		a, ok := left.load(s)
 		if !ok {
 			return value{}, false
 		}
-		b, ok := y(s)
+		b, ok := right.load(s)
 		if !ok {
 			return value{}, false
 		}
 		return op(a, b)
 	}
+}
+
+// numeral gives the operators that are done in place for numbers; 0 for others.
+func numeral(t token.Token) byte {
+	switch t {
+	case token.LESS:
+		return '<'
+	case token.GREATER:
+		return '>'
+	case token.PLUS:
+		return '+'
+	case token.MINUS:
+		return '-'
+	case token.EQUAL, token.STRICT_EQUAL:
+		return '='
+	}
+	return 0
+}
+
+// operand is a variable, a constant, or anything else.
+type operand struct {
+	slot  int // of a variable, else -1
+	fixed value
+	other fast
+}
+
+func (c *fastCompiler) operand(e ast.Expression, f fast) operand {
+	o := operand{slot: -1, other: f}
+	switch e := e.(type) {
+	case *ast.Identifier:
+		if slot, ok := c.schema.places[e.Name.String()]; ok && slices.Contains(c.slots, slot) {
+			o.slot, o.other = slot, nil
+		}
+	case *ast.NumberLiteral, *ast.StringLiteral, *ast.BooleanLiteral, *ast.NullLiteral:
+		o.fixed, _ = f(nil)
+		o.other = nil
+	}
+	return o
+}
+
+func (o *operand) load(s *ecmaStore) (value, bool) {
+	if o.slot >= 0 {
+		v := s.vars.at(o.slot)
+		return v, v.kind != absent
+	}
+	if o.other == nil {
+		return o.fixed, true
+	}
+	return o.other(s)
 }
 
 type operator func(a, b value) (value, bool)

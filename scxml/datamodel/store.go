@@ -120,8 +120,8 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 func (s *ecmaStore) put(loc *Expr, v value) error {
 	c := loc.prog.(*compiled)
 	if c.name != "" && s.m == nil {
-		if old := s.vars.at(c.slot); old.kind != absent {
-			n, err := v.measure(s.sys.DataBytes() - s.vars.total + old.size)
+		if c.slot < len(s.vars.slots) && s.vars.slots[c.slot].kind != absent {
+			n, err := v.measure(s.sys.DataBytes() - s.vars.total + s.vars.slots[c.slot].size)
 			if err == nil {
 				s.vars.put(c.slot, v, n)
 			}
@@ -285,9 +285,13 @@ func (s *ecmaStore) SetEvent(ev *Event) {
 
 // Settle reads back what the machine may have changed and drops the machine.
 func (s *ecmaStore) Settle() []error {
+	if s.m == nil {
+		s.random = nil
+		return nil
+	}
 	var faults []error
 	defer s.Discard()
-	if s.m == nil || !s.all && len(s.changed) == 0 {
+	if !s.all && len(s.changed) == 0 {
 		return nil
 	}
 	names := map[string]bool{}
@@ -331,6 +335,10 @@ func (s *ecmaStore) Settle() []error {
 }
 
 func (s *ecmaStore) Discard() {
+	if s.m == nil {
+		s.random = nil
+		return
+	}
 	s.m, s.all, s.changed, s.touched, s.random = nil, false, nil, nil, nil
 	s.running.Store(nil)
 }

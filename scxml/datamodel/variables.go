@@ -24,10 +24,14 @@ const (
 // booleans. The zero value is no value at all.
 type value struct {
 	kind kind
-	// size is what measure gives, while the value is that of a variable.
-	size int
 	num  float64 // of a number; 1 or 0 for a boolean
 	ref  any     // of a text or an object: the canonical value
+}
+
+// variable is a value with its size, as measure gives it.
+type variable struct {
+	value
+	size int
 }
 
 func (v value) truth() bool {
@@ -127,20 +131,20 @@ func (c *schema) slot(name string) int {
 // others, made by scripts, by name.
 type variables struct {
 	schema *schema
-	slots  []value
-	others map[string]value
+	slots  []variable
+	others map[string]variable
 	// total is the sum of all sizes.
 	total int
 }
 
 func newVariables(c *schema) variables {
-	return variables{schema: c, slots: make([]value, len(c.names))}
+	return variables{schema: c, slots: make([]variable, len(c.names))}
 }
 
 // at gives the value at a place.
 func (v *variables) at(slot int) value {
 	if slot < len(v.slots) {
-		return v.slots[slot]
+		return v.slots[slot].value
 	}
 	return value{}
 }
@@ -148,18 +152,19 @@ func (v *variables) at(slot int) value {
 // put sets the value at a place, of size bytes.
 func (v *variables) put(slot int, x value, size int) {
 	if slot >= len(v.slots) {
-		v.slots = append(v.slots, make([]value, slot+1-len(v.slots))...)
+		v.slots = append(v.slots, make([]variable, slot+1-len(v.slots))...)
 	}
 	v.total += size - v.slots[slot].size
-	x.size = size
-	v.slots[slot] = x
+	v.slots[slot] = variable{x, size}
 }
 
-func (v *variables) find(name string) value {
-	if i, ok := v.schema.places[name]; ok {
-		return v.at(i)
+func (v *variables) find(name string) variable {
+	if i, ok := v.schema.places[name]; !ok {
+		return v.others[name]
+	} else if i < len(v.slots) {
+		return v.slots[i]
 	}
-	return v.others[name]
+	return variable{}
 }
 
 func (v *variables) has(name string) bool { return v.find(name).kind != absent }
@@ -176,11 +181,9 @@ func (v *variables) set(name string, x any, size int) {
 	}
 	v.total += size - v.others[name].size
 	if v.others == nil {
-		v.others = map[string]value{}
+		v.others = map[string]variable{}
 	}
-	y := valueOf(x)
-	y.size = size
-	v.others[name] = y
+	v.others[name] = variable{valueOf(x), size}
 }
 
 func (v *variables) remove(name string) {

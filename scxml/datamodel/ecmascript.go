@@ -66,8 +66,25 @@ func init() {
 	}
 }
 
+// maxSource bounds one expression or script in bytes. The parser of goja and
+// its compiler call themselves for every nesting, and a Go stack that is used up
+// ends the process: no recover sees it.
+const maxSource = 64 << 10
+
+// tooLong refuses a source beyond maxSource.
+func tooLong(src string) error {
+	if len(src) > maxSource {
+		return fmt.Errorf("SyntaxError: the code has %d bytes, more than %d", len(src), maxSource)
+	}
+	return nil
+}
+
 func (l *ecmascript) expr(src string, kind exprKind) *Expr {
-	e := &Expr{Source: src, kind: kind, usesEvent: eventName.MatchString(src)}
+	e := &Expr{Source: src, kind: kind}
+	if e.Err = tooLong(src); e.Err != nil {
+		return e
+	}
+	e.usesEvent = eventName.MatchString(src)
 	trimmed := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(src), ";"))
 	if v, ok := literal(trimmed); ok {
 		e.pure = true
@@ -117,7 +134,11 @@ func (l *ecmascript) Expr(src string) *Expr { return l.expr(src, kindExpr) }
 func (l *ecmascript) Cond(src string) *Expr { return l.expr(src, kindCond) }
 
 func (l *ecmascript) Location(src string) *Expr {
-	e := &Expr{Source: src, kind: kindLocation, usesEvent: eventName.MatchString(src)}
+	e := &Expr{Source: src, kind: kindLocation}
+	if e.Err = tooLong(src); e.Err != nil {
+		return e
+	}
+	e.usesEvent = eventName.MatchString(src)
 	if m := system.FindStringSubmatch(src); m != nil {
 		e.Err = fmt.Errorf("TypeError: the system variable %s cannot be assigned to", m[1])
 		return e
@@ -148,7 +169,11 @@ func (l *ecmascript) Location(src string) *Expr {
 // script's variables are data, and only what is a property of the global
 // object can be found and saved.
 func (*ecmascript) Script(src string) *Expr {
-	e := &Expr{Source: src, kind: kindScript, usesEvent: eventName.MatchString(src)}
+	e := &Expr{Source: src, kind: kindScript}
+	if e.Err = tooLong(src); e.Err != nil {
+		return e
+	}
+	e.usesEvent = eventName.MatchString(src)
 	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
 	if err != nil {
 		e.Err = syntaxError(err)

@@ -180,3 +180,18 @@ func TestNull(t *testing.T) {
 		t.Error("1 == 1 is accepted")
 	}
 }
+
+// Code may nest as deep as it is long, and the parser's stack with it: beyond the
+// bound it is refused unread, for a stack that is used up ends the process.
+func TestLongCodeIsRefused(t *testing.T) {
+	t.Parallel()
+	l := ECMAScript()
+	for name, compile := range map[string]func(string) *Expr{"expr": l.Expr, "cond": l.Cond, "location": l.Location, "script": l.Script} {
+		if e := compile(strings.Repeat("[", 500_000) + strings.Repeat("]", 500_000)); e.Err == nil || !strings.Contains(e.Err.Error(), "more than 65536") {
+			t.Errorf("%s of a million bytes: %v", name, e.Err)
+		}
+		if e := compile(strings.Repeat("[", maxSource/2-10) + "x" + strings.Repeat("]", maxSource/2-10)); e.Err != nil && strings.Contains(e.Err.Error(), "more than") {
+			t.Errorf("%s within the bound: %v", name, e.Err)
+		}
+	}
+}

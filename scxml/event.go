@@ -77,4 +77,8 @@ type Input struct {
 	// IOProcessors gives `_ioprocessors`: type to location. The SCXML event
 	// I/O processor is always there, with location "#_scxml_SESSIONID".
 	IOProcessors map[string]string
+	// Begun, if not nil, is called by [Start] with the interpreter that it will
+	// return, before anything of the chart runs, so that an environment can
+	// call [Interpreter.Interrupt]. It must call nothing else of it.
+	Begun func(*Interpreter)
 }

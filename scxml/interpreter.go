@@ -71,6 +71,9 @@ func Start(c *Chart, in Input) (*Interpreter, Macrostep, error) {
 		return nil, Macrostep{}, fmt.Errorf("start session %s: initial data: %w", in.SessionID, err)
 	}
 	ip := newInterpreter(c, in)
+	if in.Begun != nil {
+		in.Begun(ip)
+	}
 	ip.begin(in)
 	ip.interpret(overrides.(map[string]any))
 	return ip, ip.end(), nil
@@ -126,6 +129,15 @@ func (ip *Interpreter) Fire(seq uint64, in Input) (Macrostep, error) {
 	}
 	ip.mainEventLoop()
 	return ip.end(), nil
+}
+
+// Forget drops the delayed send seq without doing it, as a <cancel> does. It is
+// for an environment whose Fire had to be interrupted: the restored session would
+// have it due for ever. A seq that is not pending is a no-op.
+func (ip *Interpreter) Forget(seq uint64) {
+	if ip.rare != nil {
+		ip.rare.pending = slices.DeleteFunc(ip.rare.pending, func(d Delayed) bool { return d.Seq == seq })
+	}
 }
 
 // Stop ends the session from outside, as a parent does that leaves the state

@@ -35,7 +35,12 @@ type Chart struct {
 
 // Compile makes a chart of a document. A bad document is a *[Refusal] with the
 // position.
-func Compile(name string, document []byte) (*Chart, error) {
+func Compile(name string, document []byte) (_ *Chart, err error) {
+	defer func() {
+		if p := recover(); p != nil { // of a parser that was not ready for this document
+			err = invalidChart(name, fmt.Errorf("it cannot be compiled: %v", p))
+		}
+	}()
 	doc, err := scxml.Parse(name, document, scxml.Limits{})
 	if err != nil {
 		return nil, invalidChart(name, err)

@@ -34,6 +34,14 @@ type Instance struct {
 	// that has to be found out again.
 	events []string
 	bytes  int // size of the last record
+
+	// saved is the session of the last record, since what it took after that.
+	saved []byte
+	since []taken
+	// watch is that of the worker; nil watches nothing.
+	watch *watch
+	// trouble is the stack of the last panic in the kernel, until it is logged.
+	trouble []byte
 }
 
 // bookkeeping is the runtime's own part of a record
@@ -168,7 +176,11 @@ func (i *Instance) takes(intent string) bool {
 // costly, so it is found out once a macrostep, and only when asked for.
 func (i *Instance) enabled() []string {
 	if i.events == nil {
-		i.events = append([]string{}, i.ip.Enabled()...)
+		var names []string
+		if i.call(func() { names = i.ip.Enabled() }) != nil {
+			names = nil // a guard that does not end takes nothing
+		}
+		i.events = append([]string{}, names...)
 		slices.Sort(i.events)
 	}
 	return i.events
@@ -209,11 +221,21 @@ func (i *Instance) start(in scxml.Input, data map[string]any) (scxml.Macrostep, 
 	in.SessionID = i.id
 	in.Name = i.view.GetName()
 	in.Data = data
-	ip, step, err := scxml.Start(i.chart.Chart, in)
+	in.Begun = i.watch.begun
+	var ip *scxml.Interpreter
+	var step scxml.Macrostep
+	var err error
+	if fault := i.guarded(func() { ip, step, err = scxml.Start(i.chart.Chart, in) }); fault != nil {
+		err = fault
+	}
 	if err != nil {
 		return scxml.Macrostep{}, fmt.Errorf("start %s: %w", i.id, err)
 	}
-	i.ip, i.events = ip, nil
+	saved, err := ip.AppendSnapshot(nil)
+	if err != nil {
+		return scxml.Macrostep{}, fmt.Errorf("start %s: %w", i.id, err)
+	}
+	i.ip, i.events, i.saved, i.since = ip, nil, saved, nil
 	i.view.Finished = false
 	i.book.Ended = time.Time{}
 	return step, nil
@@ -242,6 +264,7 @@ func (i *Instance) record() *snapshotv1.Record {
 	}
 	r := &snapshotv1.Record{View: i.render(), SessionSnapshot: session, RuntimeState: book}
 	i.bytes = len(session) + len(book) + 1024
+	i.saved, i.since = session, nil
 	return r
 }
 
@@ -264,7 +287,7 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load %s: chart %s: %w", i.id, chart, err)
 	}
-	i.ip = ip
+	i.ip, i.saved = ip, r.GetSessionSnapshot()
 	return i, nil
 }
 

@@ -92,6 +92,7 @@ func (w *Worker) discover(s *Shard, b *Batch, o *Observation, now time.Time) *In
 	t.spec(f.GetTarget(), o.Missing)
 	if err := t.begin(i.hostedData()); err != nil {
 		w.log.Error("instance cannot be started", "instance", i.id, "err", err)
+		s.Break(i.id, err) // until the shard is loaded again: each observation of it would try anew
 		return nil
 	}
 	s.instances[i.id] = i

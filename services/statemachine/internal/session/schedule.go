@@ -23,6 +23,7 @@ func (w *Worker) open(ctx context.Context) func() {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var writer sync.WaitGroup
 	writer.Go(func() { w.write(writing) })
+	writer.Go(func() { w.watch.run(writing.Done()) })
 	return func() {
 		if w.writing != nil {
 			last, cancel := context.WithTimeout(writing, drainTime)

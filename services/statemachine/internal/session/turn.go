@@ -5,6 +5,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type turn struct {
 	now         time.Time
 	seed        func() uint64
 	traceparent string
+	log         *slog.Logger
 	todo        []stimulus
 	// first is the log sequence of the first macrostep.
 	first uint64
@@ -87,20 +89,24 @@ func (t *turn) macrostep(s stimulus) {
 		s.dataJSON = encode(s.data)
 	}
 	before, admitted := i.severity(), i.book.Stalled && i.admission() == fleetv1.Admission_ADMISSION_FORWARD
-	var taken scxml.Macrostep
-	var err error
+	var out scxml.Macrostep
+	var fault, err error
 	switch {
 	case s.done != nil:
-		taken = *s.done
+		out = *s.done
 	case s.fire != 0:
 		s.event = pendingEvent(i.ip, s.fire)
-		taken, err = i.ip.Fire(s.fire, in)
+		out, fault, err = i.step(taken{fire: s.fire, in: in})
 	default:
 		ev := scxml.Event{Name: s.event, Type: scxml.External, Data: s.data, SendID: s.sendID}
 		if s.from != "" {
 			ev.Origin, ev.OriginType = "#"+s.from, scxml.SCXMLProcessor
 		}
-		taken, err = i.ip.Deliver(ev, in)
+		out, fault, err = i.step(taken{event: ev, in: in})
+	}
+	if fault != nil {
+		t.faulted(s, fault)
+		return
 	}
 	if errors.Is(err, scxml.ErrFinished) {
 		t.remark(fleetv1.Severity_SEVERITY_INFO, s.event, "The chart has ended; nothing takes this any more.")
@@ -109,18 +115,30 @@ func (t *turn) macrostep(s stimulus) {
 	i.events = nil
 	t.batch.steps++
 	entry := t.entry(s, seed)
-	for _, e := range taken.Effects {
+	for _, e := range out.Effects {
 		entry.Effects = append(entry.Effects, t.perform(e))
 	}
-	if taken.Done != nil {
+	if out.Done != nil {
 		i.view.Finished = true
 		i.book.Ended = t.now
 	}
 	if i.book.Stalled && !admitted && i.admission() == fleetv1.Admission_ADMISSION_FORWARD {
 		i.book.Stalled = false // the chart gives the target another trial
 	}
-	t.describe(entry, s, taken, before)
+	t.describe(entry, s, out, before)
 	t.finish(entry)
+}
+
+// faulted logs an input that the session could not take: it is dropped, and the
+// instance goes on as it was before (law 10).
+func (t *turn) faulted(s stimulus, fault error) {
+	i := t.instance
+	t.log.Error("chart could not take an event", "instance", i.id, "chart", i.chart.String(), "event", s.event, "err", fault, "stack", string(i.trouble))
+	i.trouble = nil
+	t.batch.steps++
+	e := t.entry(s, 0)
+	e.Severity, e.Summary = fleetv1.Severity_SEVERITY_ERROR, fmt.Sprintf("The chart could not take %s: %v. The instance is as it was before.", s.event, fault)
+	t.finish(e)
 }
 
 func pendingEvent(ip *scxml.Interpreter, seq uint64) string {

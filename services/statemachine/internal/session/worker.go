@@ -72,6 +72,7 @@ type Worker struct {
 
 	// The rest belongs to the goroutine of Run.
 	shards  map[uint32]*Shard
+	watch   *watch
 	free    delay.Index
 	held    delay.Index
 	bodies  bodies
@@ -103,6 +104,7 @@ func NewWorker(c Config) *Worker {
 		requests: make(chan *snapshotv1.CommitRequest, 1),
 		results:  make(chan []*snapshotv1.GroupResult, 1),
 		shards:   map[uint32]*Shard{},
+		watch:    newWatch(),
 		missing:  map[string]bool{},
 		random:   mathrand.New(mathrand.NewChaCha8(seed)),
 		yield:    -1,
@@ -327,5 +329,6 @@ func (w *Worker) turn(s *Shard, b *Batch, i *Instance, now time.Time, traceparen
 	if _, touched := g.open[i.id]; !touched {
 		b.bytes += i.bytes
 	}
-	return &turn{shard: s, batch: b, group: g, instance: i, bodies: &w.bodies, now: now, seed: w.seed, traceparent: traceparent}
+	i.watch = w.watch
+	return &turn{log: w.log, shard: s, batch: b, group: g, instance: i, bodies: &w.bodies, now: now, seed: w.seed, traceparent: traceparent}
 }

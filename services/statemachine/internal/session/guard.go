@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml"
+)
+
+// What one call of the kernel may cost before it is interrupted. Time is counted
+// in ticks that were seen, so that a computer that sleeps is nobody's fault.
+const (
+	watchTick  = 20 * time.Millisecond
+	watchTicks = 100 // 2 s
+	// watchHeap and watchStacks are growth of the process in bytes while one
+	// call runs. A stack beyond 1 GB would end the process.
+	watchHeap   = 1 << 30
+	watchStacks = 128 << 20
+)
+
+// errInterrupted says that a call took more than a chart is granted.
+var errInterrupted = errors.New("it ran too long or grew too large, and was interrupted")
+
+// watch looks after the calls that a worker makes into the kernel: what a chart
+// brings is code, and may loop or grow without end. The goroutine of [watch.run]
+// sleeps while there is no call.
+type watch struct {
+	calls atomic.Uint64 // odd while one runs
+	wake  chan struct{}
+
+	mu          sync.Mutex
+	session     *scxml.Interpreter // of the call that runs
+	interrupted bool
+}
+
+func newWatch() *watch { return &watch{wake: make(chan struct{}, 1)} }
+
+// begin notes that a call into ip begins; nil for one that is still to be made.
+func (w *watch) begin(ip *scxml.Interpreter) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	w.session, w.interrupted = ip, false
+	w.mu.Unlock()
+	w.calls.Add(1)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// begun notes the session that a call has made.
+func (w *watch) begun(ip *scxml.Interpreter) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.session = ip
+}
+
+// end notes that the call is over, and reports whether it was interrupted.
+func (w *watch) end() bool {
+	if w == nil {
+		return false
+	}
+	w.calls.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.session = nil
+	return w.interrupted
+}
+
+// interrupt ends the given call, if it is still that one.
+func (w *watch) interrupt(call uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calls.Load() == call && w.session != nil {
+		w.interrupted = true
+		w.session.Interrupt()
+	}
+}
+
+// run watches until done is closed.
+func (w *watch) run(done <-chan struct{}) {
+	ticker := time.NewTicker(watchTick)
+	defer ticker.Stop()
+	var call uint64
+	var before usage
+	ticks, idle := 0, 0
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		now := w.calls.Load()
+		if now != call || now%2 == 0 {
+			call, ticks = now, 0
+			if idle++; now%2 == 1 {
+				idle, before = 0, used()
+			}
+			if idle < 50 {
+				continue
+			}
+			ticker.Stop()
+			select {
+			case <-done:
+				return
+			case <-w.wake:
+			}
+			ticker.Reset(watchTick)
+			idle = 0
+			continue
+		}
+		ticks++
+		if u := used(); ticks >= watchTicks || u.heap > before.heap+watchHeap || u.stacks > before.stacks+watchStacks {
+			w.interrupt(call)
+		}
+	}
+}
+
+// usage is memory of this process in bytes.
+type usage struct{ heap, stacks uint64 }
+
+func used() usage {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(s)
+	return usage{s[0].Value.Uint64(), s[1].Value.Uint64()}
+}
+
+// taken is an input that the session took since its record was made.
+type taken struct {
+	event  scxml.Event
+	fire   uint64
+	forgot bool // of fire
+	in     scxml.Input
+}
+
+// call runs f, which calls into the kernel. An error means that f panicked or was
+// interrupted; the session is then as it was before (law 10).
+func (i *Instance) call(f func()) error {
+	if err := i.guarded(f); err != nil {
+		i.rewind()
+		return err
+	}
+	return nil
+}
+
+// guarded is call that leaves the session as it may be.
+func (i *Instance) guarded(f func()) (err error) {
+	i.watch.begin(i.ip)
+	defer func() {
+		interrupted := i.watch.end()
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it broke the interpreter: %v", p)
+			i.trouble = debug.Stack()
+		} else if interrupted {
+			err = errInterrupted
+		}
+	}()
+	f()
+	return nil
+}
+
+// rewind makes the session anew: from its record, and from what it took since,
+// which gives the same again (law 1).
+func (i *Instance) rewind() {
+	if i.saved == nil {
+		return // it has not begun
+	}
+	ip, err := scxml.Restore(i.chart.Chart, i.saved)
+	if err != nil {
+		panic(fmt.Sprintf("restore %s from its own record: %v", i.id, err))
+	}
+	for _, t := range i.since {
+		switch {
+		case t.forgot:
+			ip.Forget(t.fire)
+		case t.fire != 0:
+			_, _ = ip.Fire(t.fire, t.in) // what it gave is done
+		default:
+			_, _ = ip.Deliver(t.event, t.in)
+		}
+	}
+	i.ip, i.events = ip, nil
+}
+
+// step lets the session take one input.
+func (i *Instance) step(t taken) (out scxml.Macrostep, fault, err error) {
+	fault = i.call(func() {
+		if t.fire != 0 {
+			out, err = i.ip.Fire(t.fire, t.in)
+		} else {
+			out, err = i.ip.Deliver(t.event, t.in)
+		}
+	})
+	if fault != nil {
+		if t.fire == 0 {
+			return scxml.Macrostep{}, fault, nil
+		}
+		t.forgot = true // else it would be due for ever
+		i.ip.Forget(t.fire)
+	}
+	i.since = append(i.since, t)
+	return out, fault, err
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package session
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chartroom/chartroom/scxml"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+const counting = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+	<datamodel><data id="n" expr="0"/></datamodel>
+	<state id="a"><transition event="count"><assign location="n" expr="n + 1"/></transition></state></scxml>`
+
+// Law 10: whatever goes wrong inside a call of the kernel, the session is as it
+// was before that call, with all that it took since its record was made.
+func TestBrokenCallIsUndone(t *testing.T) {
+	t.Parallel()
+	chart, err := Compile("counting", []byte(counting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &Instance{id: "c", chart: chart, view: &fleetv1.Instance{InstanceId: "c"}}
+	if _, err := i.start(scxml.Input{Now: time.Unix(0, 0)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	count := func() {
+		if _, fault, err := i.step(taken{event: scxml.Event{Name: "count"}, in: scxml.Input{Now: time.Unix(1, 0), Seed: 7}}); fault != nil || err != nil {
+			t.Fatal(fault, err)
+		}
+	}
+	count()
+	i.record()
+	count()
+	count()
+	before, err := i.ip.AppendSnapshot(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault := i.call(func() {
+		_, _ = i.ip.Deliver(scxml.Event{Name: "count"}, scxml.Input{})
+		panic("as a bug in an interpreter would")
+	})
+	if fault == nil || !strings.Contains(fault.Error(), "as a bug") || len(i.trouble) == 0 {
+		t.Errorf("the fault is %v, its stack has %d bytes", fault, len(i.trouble))
+	}
+	after, err := i.ip.AppendSnapshot(nil)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("after the fault: %s, %v; before: %s", after, err, before)
+	}
+	if n, _ := i.ip.Value("n"); n != 3.0 {
+		t.Errorf("n is %v, want 3", n)
+	}
+}

@@ -241,3 +241,13 @@ func Eventually(t testing.TB, limit time.Duration, what string, condition func()
 		}
 	}
 }
+
+// Flag is the value that a flag was started with; empty when it was not given.
+func (p *Process) Flag(name string) string {
+	for k, argument := range p.argv {
+		if argument == name && k+1 < len(p.argv) {
+			return p.argv[k+1]
+		}
+	}
+	return ""
+}

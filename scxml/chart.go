@@ -25,6 +25,8 @@ type Chart struct {
 	scripts  []*datamodel.Expr
 	scriptAt []Position
 	problems []Problem
+	// unbounded says that an expression may take any time and memory.
+	unbounded bool
 	// dataless says that the chart has neither data nor expressions.
 	dataless bool
 	memory   *memory
@@ -138,6 +140,12 @@ type Problem struct {
 // order. A chart with problems runs: they raise error.execution when reached.
 func (c *Chart) Problems() []Problem { return slices.Clone(c.problems) }
 
+// Bounded says that no expression of the chart can take more time or memory than
+// in proportion to its text and the data, so that [Limits] bound a session
+// altogether. A chart with scripts, or with calls of functions other than In, is
+// not: run it where it can be ended, if it is not trusted.
+func (c *Chart) Bounded() bool { return !c.unbounded }
+
 // compiler holds what is needed while compiling.
 type compiler struct {
 	chart       *Chart
@@ -233,6 +241,7 @@ func (k *compiler) transition(t *Transition) *transition {
 
 // note keeps the error of an expression as a problem of the chart.
 func (k *compiler) note(e *datamodel.Expr, p Position, what string) *datamodel.Expr {
+	k.chart.unbounded = k.chart.unbounded || !e.Bounded()
 	k.expressions++
 	if e.Err != nil {
 		k.problem(p, "%s %q: %v", what, shorten(e.Source), e.Err)
@@ -310,6 +319,7 @@ func (k *compiler) content(e *Element) (*datamodel.Expr, any) {
 	v := datamodel.ParseContent(text)
 	if _, isString := v.(string); isString && text != "" && strings.ContainsAny(text[:1], "[{") {
 		if x := k.chart.lang.Expr(text); x.Err == nil {
+			k.chart.unbounded = k.chart.unbounded || !x.Bounded()
 			k.expressions++
 			return x, nil
 		}

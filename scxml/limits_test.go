@@ -169,3 +169,37 @@ func TestFinished(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestBounded(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		content string
+		want    bool
+	}{
+		{`<assign location="x.y[3]" expr="x.z + 1"/>`, true},
+		{`<if cond="In('a') &amp;&amp; x > 2"><raise event="e"/></if>`, true},
+		{`<assign location="x" expr="'x'.repeat(9)"/>`, false},
+		{`<assign location="x[f()]" expr="1"/>`, false},
+		{`<script>x = 1</script>`, false},
+		{`<log expr="/(a+)+b/.test(x)"/>`, false},
+		{`<assign location="x" expr="` + strings.Repeat("x+", 100) + `1"/>`, false},
+		{`<send event="e"><content>{"a": 1}</content></send>`, true},
+		{`<send event="e"><content>{a: f()}</content></send>`, false},
+		{`<send event="e" namelist="x"/>`, true},
+		{`<foreach array="x" item="i"><log expr="i"/></foreach>`, true},
+		{`<foreach array="f()" item="i"/>`, false},
+	} {
+		d, err := scxml.Parse("c", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><datamodel><data id="x"/></datamodel>
+			<state id="a"><onentry>`+test.content+`</onentry></state></scxml>`), scxml.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := scxml.Compile(d, scxml.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Bounded() != test.want {
+			t.Errorf("%s: bounded %v, want %v", test.content, c.Bounded(), test.want)
+		}
+	}
+}

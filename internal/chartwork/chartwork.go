@@ -36,6 +36,8 @@ const (
 	OpInput = "input"
 	// OpStep takes a StepRequest and gives a StepResponse.
 	OpStep = "step"
+	// OpCheck takes a LintRequest and compiles it: its failure is the document's.
+	OpCheck = "check"
 )
 
 // LintRequest is a document to look at.
@@ -69,6 +71,14 @@ func (h *Host) Handle(op string, body json.RawMessage) (any, error) {
 		return handle(body, h.input)
 	case OpStep:
 		return handle(body, h.step)
+	case OpCheck:
+		return handle(body, func(r LintRequest) (bool, error) {
+			d, err := scxml.Parse(r.Name, r.Document, scxml.Limits{})
+			if err == nil {
+				_, err = scxml.Compile(d, scxml.Options{Load: loader(r.Folder)})
+			}
+			return err == nil, err
+		})
 	}
 	return nil, fmt.Errorf("unknown operation %q", op)
 }

@@ -3,19 +3,25 @@
 package chartwork
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/chartroom/chartroom/scxml"
 	"github.com/chartroom/chartroom/scxml/datamodel"
 )
 
+// UnknownChart is the message of the failure of a step without a document whose
+// digest the Host does not know: ask again with the document.
+const UnknownChart = "the chart is not known here"
+
 // StepRequest is one step of a session whose state is elsewhere. The same
 // request gives the same response.
 type StepRequest struct {
-	// Name and Document are the chart, compiled once for a Digest.
+	// Name and Document are the chart, compiled once for a Digest; the Document
+	// may be left out once it is known.
 	Name     string        `json:"name"`
 	Digest   string        `json:"digest"`
-	Document []byte        `json:"document"`
+	Document []byte        `json:"document,omitempty"`
 	Options  CompileOption `json:"options"`
 	// Snapshot is the session; empty starts one.
 	Snapshot []byte      `json:"snapshot,omitempty"`
@@ -57,6 +63,9 @@ const maxCharts = 64
 func (h *Host) chart(r StepRequest) (*scxml.Chart, error) {
 	if c := h.charts[r.Digest]; c != nil {
 		return c, nil
+	}
+	if len(r.Document) == 0 {
+		return nil, errors.New(UnknownChart)
 	}
 	d, err := scxml.Parse(r.Name, r.Document, scxml.Limits{})
 	if err != nil {

@@ -165,6 +165,9 @@ func (w *Worker) Close() {
 }
 
 func start(config Config) (*child, error) {
+	if os.Getenv(memoryVariable) != "" {
+		return nil, errors.New("a sandbox has no sandbox of its own")
+	}
 	program, args := config.Program, config.Args
 	if program == "" {
 		self, err := os.Executable()

@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/chartroom/chartroom/internal/application"
 )
 
 func main() {
+	// Date in a chart must mean the same wherever it runs.
+	time.Local = time.UTC
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err := application.Main(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()

@@ -8,13 +8,20 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/chartroom/chartroom/internal/cli"
 	"github.com/chartroom/chartroom/internal/demo"
 )
 
 func main() {
+	if slices.Contains(os.Args, "up") || slices.Contains(os.Args, "demo") {
+		// Date in a chart must mean the same wherever it runs. Other commands
+		// show local times.
+		time.Local = time.UTC
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, os.Args[1:], cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Up: up,

@@ -57,8 +57,10 @@ func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) (err error
 	if err != nil {
 		return err
 	}
+	pool := statemachine.NewSandbox()
+	defer pool.Close()
 	state, err := statemachine.New(statemachine.Config{
-		Listener: machine, Snapshot: toStore, Log: c.Logger.With("service", "statemachine"),
+		Listener: machine, Snapshot: toStore, Sandbox: pool, Trusted: c.Trusted, Log: c.Logger.With("service", "statemachine"),
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package chartwork
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chartroom/chartroom/scxml"
 	"github.com/chartroom/chartroom/scxml/datamodel"
@@ -24,12 +25,30 @@ type StepRequest struct {
 	Document []byte        `json:"document,omitempty"`
 	Options  CompileOption `json:"options"`
 	// Snapshot is the session; empty starts one.
-	Snapshot []byte      `json:"snapshot,omitempty"`
-	Input    scxml.Input `json:"input"`
+	Snapshot []byte `json:"snapshot,omitempty"`
+	Input    Input  `json:"input"`
 	// Event is delivered; without one the delayed send Fire is done, and with
 	// neither only Enabled is found out.
 	Event *scxml.Event `json:"event,omitempty"`
 	Fire  uint64       `json:"fire,omitempty"`
+}
+
+// Input is the part of scxml.Input that can be sent.
+type Input struct {
+	Now                       time.Time
+	Seed                      uint64
+	SessionID, Name, InvokeID string
+	Data                      map[string]any
+	IOProcessors              map[string]string
+}
+
+// InputOf gives the part of in that can be sent.
+func InputOf(in scxml.Input) Input {
+	return Input{in.Now, in.Seed, in.SessionID, in.Name, in.InvokeID, in.Data, in.IOProcessors}
+}
+
+func (in Input) input() scxml.Input {
+	return scxml.Input{Now: in.Now, Seed: in.Seed, SessionID: in.SessionID, Name: in.Name, InvokeID: in.InvokeID, Data: in.Data, IOProcessors: in.IOProcessors}
 }
 
 // CompileOption is the part of scxml.Options that the fleet's sessions use.
@@ -90,13 +109,13 @@ func (h *Host) step(r StepRequest) (StepResponse, error) {
 	var ip *scxml.Interpreter
 	var step scxml.Macrostep
 	if len(r.Snapshot) == 0 {
-		ip, step, err = scxml.Start(c, r.Input)
+		ip, step, err = scxml.Start(c, r.Input.input())
 	} else if ip, err = scxml.Restore(c, r.Snapshot); err == nil {
 		switch {
 		case r.Event != nil:
-			step, err = ip.Deliver(*r.Event, r.Input)
+			step, err = ip.Deliver(*r.Event, r.Input.input())
 		case r.Fire != 0:
-			step, err = ip.Fire(r.Fire, r.Input)
+			step, err = ip.Fire(r.Fire, r.Input.input())
 		}
 	}
 	if err != nil {

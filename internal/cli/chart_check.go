@@ -38,6 +38,8 @@ func (f *sandboxFlags) register(cmd *cobra.Command) {
 // caller gives what does the work, and what ends it.
 func (f *sandboxFlags) caller() (chartwork.Caller, func()) {
 	if f.trust {
+		// As in a process of its own: Date must mean the same everywhere.
+		time.Local = time.UTC
 		return &chartwork.Direct{}, func() {}
 	}
 	w := sandbox.New(sandbox.Config{Memory: f.memory << 20, Timeout: f.timeout})

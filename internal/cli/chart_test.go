@@ -120,7 +120,7 @@ func TestChartRun(t *testing.T) {
 	if code, _, fault := run(t, nil, "{\"nam\": 1}\n", "chart", "run", chart); code != 2 || !strings.Contains(fault, "line 1") {
 		t.Errorf("a wrong line: exit code %d: %s", code, fault)
 	}
-	if code, out, _ := run(t, nil, `{"name": "open"}`, "chart", "run", "--for", "5s", "--trust", chart); code != 0 || !strings.Contains(out, `"event":"wind","transitions"`) {
+	if code, out, _ := run(t, nil, `{"name": "open"}`, "chart", "run", "--for", "5s", chart); code != 0 || !strings.Contains(out, `"event":"wind","transitions"`) {
 		t.Errorf("the clock does not run on after the input: %d %s", code, out)
 	}
 	if code, out, _ := run(t, nil, `{"name": "open"}`, "chart", "run", "--clock", "real", "--for", "10ms", chart); code != 0 || strings.Contains(out, `"event":"wind","transitions"`) {

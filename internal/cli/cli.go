@@ -55,6 +55,9 @@ type UpConfig struct {
 	Listen string
 	// Host is the host id; empty lets the agent enrol one.
 	Host string
+	// Trusted are names of charts that may run in this process although they were
+	// pushed; "*" means all.
+	Trusted []string
 	// Security secures the gateway's listener; zero for loopback.
 	Security transport.Security
 	// Logger gets what the services say.

@@ -74,6 +74,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&config.Engine, "engine", "docker", "docker (at DOCKER_HOST or the default socket) or fake")
 	f.StringVar(&config.Listen, "listen", DefaultServer, "address of API and dashboard; one beyond loopback needs --tls-dir")
 	f.StringVar(&config.Only, "only", a.env.Getenv("CHARTROOM_ONLY"), "act only on containers with this label, NAME=VALUE (CHARTROOM_ONLY)")
+	f.StringSliceVar(&config.Trusted, "trust", nil, "names of pushed charts that may run in this process whatever they do; * for all")
 	f.StringVar(&config.Host, "host-id", "", "id of this host; empty enrols one, once")
 	return cmd
 }

@@ -218,7 +218,9 @@ func (d *differ) transitions(old, now *scxml.State) {
 	for _, o := range rest {
 		d.at(Removed, old, o.Line, "transition removed: %s", sentence(o))
 	}
-	if !slices.IsSortedFunc(kept, func(a, b *scxml.Transition) int { return slices.Index(old.Transitions, a) - slices.Index(old.Transitions, b) }) {
+	if !slices.IsSortedFunc(kept, func(a, b *scxml.Transition) int {
+		return slices.Index(old.Transitions, a) - slices.Index(old.Transitions, b)
+	}) {
 		d.add(Changed, now, "the transitions of %s are in another order", called(now))
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/internal/transport"
 )
 
@@ -48,8 +50,22 @@ type Config struct {
 	Retain time.Duration
 	// Security is what connections are trusted by; zero: loopback only, plain.
 	Security transport.Security
+	// Sandbox, if it is not nil, steps instances whose chart was pushed and may
+	// take any time and memory; see [NewSandbox]. Without it they are stepped in
+	// this process.
+	Sandbox chartwork.Caller
+	// Trusted are names of charts that are stepped in this process all the same;
+	// "*" means all.
+	Trusted []string
 	// Log is required.
 	Log *slog.Logger
+}
+
+// NewSandbox makes a sandbox of child processes of this program, which must run
+// package chartwork when it is called with the argument sandbox.Command. A step
+// that takes more than 2 s or 256 MiB ends its child. Close it after Run.
+func NewSandbox() *sandbox.Pool {
+	return sandbox.NewPool(4, sandbox.Config{Timeout: 2 * time.Second, Memory: 256 << 20})
 }
 
 func (c Config) resolved() (Config, error) {

@@ -8,8 +8,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
+	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/internal/telemetry"
 	"github.com/chartroom/chartroom/internal/version"
 )
@@ -18,8 +22,14 @@ import (
 // without the program's name) and environment, and serves until ctx ends. It
 // returns the exit code: 0, 1 after an error, 2 for wrong usage.
 func Main(ctx context.Context, arguments []string, getenv func(string) string, stderr io.Writer) int {
+	// Date in a chart must mean the same wherever it runs.
+	time.Local = time.UTC
+	if len(arguments) == 1 && arguments[0] == sandbox.Command {
+		fmt.Fprintln(stderr, "statemachine:", sandbox.Serve(os.Stdin, os.Stdout, (&chartwork.Host{}).Handle))
+		return 1
+	}
 	c := Config{}
-	var level, format string
+	var level, format, trusted string
 	flags := flag.NewFlagSet("statemachine", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&c.Address, "address", DefaultAddress, "listen on `HOST:PORT`")
@@ -29,6 +39,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.IntVar(&c.Workers, "workers", 0, "goroutines that step instances (default 4)")
 	flags.DurationVar(&c.Retain, "retain", 24*time.Hour, "how long an instance is kept after its end; negative for ever")
 	flags.StringVar(&c.Security.Dir, "tls-dir", getenv("CHARTROOM_TLS_DIR"), "`DIR` that chartroom init has filled")
+	flags.StringVar(&trusted, "trust", getenv("CHARTROOM_TRUST"), "`NAMES` of charts, separated by commas, that may run in this process; * for all")
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", "text", "text or json")
 	if err := flags.Parse(arguments); err != nil {
@@ -43,6 +54,10 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 		return 2
 	}
 	c.Log = log
+	c.Trusted = strings.FieldsFunc(trusted, func(r rune) bool { return r == ',' || r == ' ' })
+	pool := NewSandbox()
+	defer pool.Close()
+	c.Sandbox = pool
 	flush, err := telemetry.Setup(ctx, "statemachine", version.Version)
 	if err == nil {
 		defer func() { _ = flush() }()

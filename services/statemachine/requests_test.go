@@ -289,7 +289,11 @@ func (r *rig) open(id, peer string) {
 // the end of free instances.
 func TestFreeInstances(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	freeInstances(t, newRig(t))
+}
+
+func freeInstances(t *testing.T, r *rig) {
+	t.Helper()
 	if err := r.push("door", door); err != nil {
 		t.Fatal(err)
 	}

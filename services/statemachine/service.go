@@ -70,7 +70,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer hangUp()
 	store := snapshotv1.NewSnapshotServiceClient(conn)
-	charts := owner.NewCharts(store)
+	charts := owner.NewCharts(store, s.c.Sandbox, s.c.Trusted)
 	var o *owner.Owner
 	d := dispatch.New(func(in session.Input) bool { return o.TryPost(in) }, s.c.Log)
 	o = owner.New(owner.Config{

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/internal/transport"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
@@ -35,11 +36,19 @@ type rig struct {
 	stop  func()
 	api   statemachinev1.StatemachineServiceClient
 	link  *grpc.ClientConn // to the statemachine
+	// sandbox is where pushed charts run; nil for here.
+	sandbox *sandbox.Pool
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, store: fakestore.New()}
+	return newRigIn(t, nil)
+}
+
+// newRigIn is a rig whose pushed charts run in a sandbox.
+func newRigIn(t testing.TB, pool *sandbox.Pool) *rig {
+	t.Helper()
+	r := &rig{t: t, store: fakestore.New(), sandbox: pool}
 	memory := transport.NewMemory()
 	srv, err := transport.NewServer(transport.Security{})
 	if err != nil {
@@ -67,7 +76,11 @@ func newRig(t testing.TB) *rig {
 func (r *rig) start() {
 	r.t.Helper()
 	memory := transport.NewMemory()
-	s, err := statemachine.New(statemachine.Config{Listener: memory, Snapshot: r.conn, Log: slog.New(slog.NewTextHandler(r.t.Output(), nil))})
+	c := statemachine.Config{Listener: memory, Snapshot: r.conn, Log: slog.New(slog.NewTextHandler(r.t.Output(), nil))}
+	if r.sandbox != nil {
+		c.Sandbox = r.sandbox
+	}
+	s, err := statemachine.New(c)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -3,8 +3,11 @@
 package owner
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/chartroom/chartroom/charts"
+	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/sandbox"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/statemachine/internal/session"
@@ -24,16 +29,19 @@ const DefaultChart = "container"
 // Charts gives compiled charts: the store's, each compiled once. It is safe for
 // concurrent use.
 type Charts struct {
-	store snapshotv1.SnapshotServiceClient
+	store   snapshotv1.SnapshotServiceClient
+	sandbox session.Sandbox
+	trusted []string
 
 	mu       sync.Mutex
 	byDigest map[string]*session.Chart
 	newest   map[string]*session.Chart // by name
 }
 
-// NewCharts makes a Charts.
-func NewCharts(store snapshotv1.SnapshotServiceClient) *Charts {
-	return &Charts{store: store, byDigest: map[string]*session.Chart{}, newest: map[string]*session.Chart{}}
+// NewCharts makes a Charts. Charts that were pushed run in the sandbox, unless
+// their name is trusted; without one all run here.
+func NewCharts(store snapshotv1.SnapshotServiceClient, sandbox session.Sandbox, trusted []string) *Charts {
+	return &Charts{store: store, sandbox: sandbox, trusted: trusted, byDigest: map[string]*session.Chart{}, newest: map[string]*session.Chart{}}
 }
 
 // Install stores the charts that come with chartroom, so that an instance
@@ -96,7 +104,7 @@ func (c *Charts) Name(ctx context.Context, name string) (*session.Chart, error) 
 // Push checks a document and stores it; created is false when it was there. A
 // bad document is a *session.Refusal with the position.
 func (c *Charts) Push(ctx context.Context, name string, document []byte) (info *fleetv1.Chart, created bool, err error) {
-	chart, err := session.Compile(name, document)
+	chart, err := c.checked(ctx, name, document)
 	if err != nil {
 		return nil, false, err
 	}
@@ -115,6 +123,44 @@ func (c *Charts) Push(ctx context.Context, name string, document []byte) (info *
 	}
 	info.Document = ""
 	return info, response.GetCreated(), nil
+}
+
+// checked compiles a document of a stranger: first where it can do no harm, because
+// reading a script can already take all memory.
+func (c *Charts) checked(ctx context.Context, name string, document []byte) (*session.Chart, error) {
+	if c.sandbox != nil && !c.trusts(name) {
+		err := c.sandbox.Call(ctx, chartwork.OpCheck, chartwork.LintRequest{Name: name, Document: document}, nil)
+		if errors.Is(err, sandbox.ErrBroken) {
+			return nil, &session.Refusal{Reason: fleetv1.Reason_REASON_CHART_INVALID, Message: fmt.Sprintf("chart %s cannot be compiled: %v", name, err)}
+		}
+		// What is wrong with the document is told below, with the position.
+		if _, wrong := errors.AsType[*sandbox.Failure](err); err != nil && !wrong {
+			return nil, fmt.Errorf("check chart %s: %w", name, err)
+		}
+	}
+	chart, err := session.Compile(name, document)
+	if err != nil {
+		return nil, err
+	}
+	c.confine(chart, document)
+	return chart, nil
+}
+
+func (c *Charts) trusts(name string) bool {
+	return slices.Contains(c.trusted, name) || slices.Contains(c.trusted, "*")
+}
+
+// confine lets a chart run in the sandbox, unless it is trusted or ours.
+func (c *Charts) confine(chart *session.Chart, document []byte) {
+	if c.trusts(chart.Name) {
+		return
+	}
+	for _, name := range charts.Names() {
+		if own, err := charts.Document(name); err == nil && bytes.Equal(own, document) {
+			return
+		}
+	}
+	chart.Confine(c.sandbox, document)
 }
 
 func (c *Charts) know(chart *session.Chart) {
@@ -137,6 +183,7 @@ func (c *Charts) fetch(ctx context.Context, r *snapshotv1.GetChartRequest) (*ses
 	if err != nil {
 		return nil, fmt.Errorf("stored chart: %w", err)
 	}
+	c.confine(chart, []byte(info.GetDocument()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byDigest[chart.Digest] = chart

@@ -64,7 +64,7 @@ func serve(t *testing.T, store *fakestore.Store, cut *atomic.Bool) snapshotv1.Sn
 // begin runs an owner; end stops it and gives how it ended.
 func begin(t *testing.T, name string, store snapshotv1.SnapshotServiceClient) (o *Owner, end func() error) {
 	t.Helper()
-	charts := NewCharts(store)
+	charts := NewCharts(store, nil, nil)
 	if err := charts.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

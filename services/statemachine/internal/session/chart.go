@@ -31,7 +31,17 @@ type Chart struct {
 	Name string
 	// Digest is the SHA-256 of the document, lower-case hex.
 	Digest string
+	// document and sandbox are set when its sessions are stepped elsewhere.
+	document []byte
+	sandbox  Sandbox
 }
+
+// sendTypes, sendTargets and invokeTypes are what the runtime performs.
+var (
+	sendTypes   = []string{TargetType, InstanceType}
+	sendTargets = []string{"#"}
+	invokeTypes = []string{}
+)
 
 // Compile makes a chart of a document. A bad document is a *[Refusal] with the
 // position.
@@ -46,9 +56,7 @@ func Compile(name string, document []byte) (_ *Chart, err error) {
 		return nil, invalidChart(name, err)
 	}
 	c, err := scxml.Compile(doc, scxml.Options{
-		SendTypes:   []string{TargetType, InstanceType},
-		SendTargets: []string{"#"},
-		InvokeTypes: []string{},
+		SendTypes: sendTypes, SendTargets: sendTargets, InvokeTypes: invokeTypes,
 	})
 	if err != nil {
 		return nil, invalidChart(name, err)

@@ -36,19 +36,22 @@ type watch struct {
 	wake  chan struct{}
 
 	mu          sync.Mutex
-	session     *scxml.Interpreter // of the call that runs
+	session     interface{ Interrupt() } // of the call that runs
 	interrupted bool
 }
 
 func newWatch() *watch { return &watch{wake: make(chan struct{}, 1)} }
 
 // begin notes that a call into ip begins; nil for one that is still to be made.
-func (w *watch) begin(ip *scxml.Interpreter) {
+func (w *watch) begin(ip running) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
-	w.session, w.interrupted = ip, false
+	w.session, w.interrupted = nil, false
+	if ip != nil {
+		w.session = ip
+	}
 	w.mu.Unlock()
 	w.calls.Add(1)
 	select {
@@ -157,9 +160,13 @@ func (i *Instance) call(f func()) error {
 
 // guarded is call that leaves the session as it may be.
 func (i *Instance) guarded(f func()) (err error) {
-	i.watch.begin(i.ip)
+	w := i.watch
+	if i.chart.Confined() {
+		w = nil // the sandbox has limits of its own
+	}
+	w.begin(i.ip)
 	defer func() {
-		interrupted := i.watch.end()
+		interrupted := w.end()
 		if p := recover(); p != nil {
 			err = fmt.Errorf("it broke the interpreter: %v", p)
 			i.trouble = debug.Stack()
@@ -174,8 +181,8 @@ func (i *Instance) guarded(f func()) (err error) {
 // rewind makes the session anew: from its record, and from what it took since,
 // which gives the same again (law 1).
 func (i *Instance) rewind() {
-	if i.saved == nil {
-		return // it has not begun
+	if i.saved == nil || i.chart.Confined() {
+		return // it has not begun, or is never but after a whole step
 	}
 	ip, err := scxml.Restore(i.chart.Chart, i.saved)
 	if err != nil {
@@ -203,6 +210,9 @@ func (i *Instance) step(t taken) (out scxml.Macrostep, fault, err error) {
 			out, err = i.ip.Deliver(t.event, t.in)
 		}
 	})
+	if broken, ok := errors.AsType[*brokenError](err); ok {
+		fault, err = broken, nil
+	}
 	if fault != nil {
 		if t.fire == 0 {
 			return scxml.Macrostep{}, fault, nil
@@ -210,6 +220,8 @@ func (i *Instance) step(t taken) (out scxml.Macrostep, fault, err error) {
 		t.forgot = true // else it would be due for ever
 		i.ip.Forget(t.fire)
 	}
-	i.since = append(i.since, t)
+	if !i.chart.Confined() {
+		i.since = append(i.since, t)
+	}
 	return out, fault, err
 }

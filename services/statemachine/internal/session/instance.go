@@ -22,7 +22,7 @@ import (
 type Instance struct {
 	id    string
 	chart *Chart
-	ip    *scxml.Interpreter
+	ip    running
 	// view holds the fields that change seldom; record adds the rest. Its
 	// messages are replaced, never changed, once they were in a record.
 	view   *fleetv1.Instance
@@ -222,10 +222,10 @@ func (i *Instance) start(in scxml.Input, data map[string]any) (scxml.Macrostep, 
 	in.Name = i.view.GetName()
 	in.Data = data
 	in.Begun = i.watch.begun
-	var ip *scxml.Interpreter
+	var ip running
 	var step scxml.Macrostep
 	var err error
-	if fault := i.guarded(func() { ip, step, err = scxml.Start(i.chart.Chart, in) }); fault != nil {
+	if fault := i.guarded(func() { ip, step, err = i.chart.begin(in) }); fault != nil {
 		err = fault
 	}
 	if err != nil {
@@ -283,7 +283,7 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	if err := json.Unmarshal(r.GetRuntimeState(), &i.book); err != nil {
 		return nil, fmt.Errorf("load %s: bookkeeping: %w", i.id, err)
 	}
-	ip, err := scxml.Restore(chart.Chart, r.GetSessionSnapshot())
+	ip, err := chart.resume(r.GetSessionSnapshot())
 	if err != nil {
 		return nil, fmt.Errorf("load %s: chart %s: %w", i.id, chart, err)
 	}

@@ -141,7 +141,7 @@ func (t *turn) faulted(s stimulus, fault error) {
 	t.finish(e)
 }
 
-func pendingEvent(ip *scxml.Interpreter, seq uint64) string {
+func pendingEvent(ip running, seq uint64) string {
 	for _, d := range ip.Pending() {
 		if d.Seq == seq {
 			return d.Send.Event.Name

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package statemachine_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/sandbox"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+)
+
+// TestMain lets the test program be the process that pushed charts run in.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == sandbox.Command {
+		fmt.Fprintln(os.Stderr, sandbox.Serve(os.Stdin, os.Stdout, (&chartwork.Host{}).Handle))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func confinedRig(t *testing.T) *rig {
+	t.Helper()
+	pool := sandbox.NewPool(2, sandbox.Config{Timeout: 2 * time.Second, Memory: 256 << 20})
+	r := newRigIn(t, pool)
+	t.Cleanup(pool.Close)
+	return r
+}
+
+// TestFreeInstancesConfined is TestFreeInstances with a chart that calls
+// functions: its sessions are stepped in the sandbox, and nobody can tell.
+func TestFreeInstancesConfined(t *testing.T) {
+	t.Parallel()
+	freeInstances(t, confinedRig(t))
+}
+
+const greedy = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+  <datamodel><data id="x" expr="1"/></datamodel>
+  <state id="a">
+    <transition event="loop"><script>for (;;);</script></transition>
+    <transition event="memory"><assign location="x" expr="'x'.repeat(Math.pow(2, 40)).length"/></transition>
+    <transition event="regex"><assign location="x" expr="/^(?=(a+)+b)/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')"/></transition>
+    <transition event="array"><script>x = new Array(4294967295).fill(1)</script></transition>
+    <transition event="fine"><assign location="x" expr="Math.pow(x + 1, 1)"/></transition>
+    <transition event="arm"><send event="loop" delay="10ms"/></transition>
+    <transition event="trap" target="b"/>
+  </state>
+  <state id="b"><transition event="*" cond="(function() { for (;;); })()"/></state>
+</scxml>`
+
+// TestGreedyCharts sends events that want all time or all memory. Each costs its
+// own instance the event; the process and the instance beside it go on.
+func TestGreedyCharts(t *testing.T) {
+	t.Parallel()
+	r := confinedRig(t)
+	if err := r.push("greedy", greedy); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.push("lamp", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><datamodel><data id="n" expr="0"/></datamodel>
+		<state id="on"><transition event="press"><assign location="n" expr="n + 1"/></transition></state></scxml>`); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"bad", "armed"} {
+		if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: id, Chart: "greedy"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "lamp", Chart: "lamp"}); err != nil {
+		t.Fatal(err)
+	}
+	pressed := 0
+	press := func() {
+		t.Helper()
+		pressed++
+		if _, err := r.send("lamp", "press", "", nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := r.view("lamp").GetDataJson(), fmt.Sprintf(`"n":%d`, pressed); !strings.Contains(got, want) {
+			t.Fatalf("the instance beside it has %s, want %s", got, want)
+		}
+	}
+	for _, event := range []string{"loop", "memory", "regex", "array", "trap"} {
+		if _, err := r.send("bad", event, "", nil); err != nil {
+			t.Fatalf("%s: %v", event, err)
+		}
+		if v := r.view("bad"); v.GetDataJson() != `{"x":1}` || v.GetState() != "a" {
+			t.Errorf("after %s: in %s with %s, want a and x 1", event, v.GetState(), v.GetDataJson())
+		}
+		press()
+	}
+	if _, err := r.send("bad", "fine", "", nil); err != nil || !strings.Contains(r.view("bad").GetDataJson(), `"x":2`) {
+		t.Errorf("the session does not go on: %v, %s", err, r.view("bad").GetDataJson())
+	}
+	r.stop()
+	r.start()
+	for _, id := range []string{"bad", "lamp", "armed"} {
+		r.eventually("the shard of "+id+" is owned", func() bool {
+			_, err := r.send(id, "nothing", "", nil)
+			return err == nil
+		})
+	}
+	if _, err := r.send("bad", "fine", "", nil); err != nil || !strings.Contains(r.view("bad").GetDataJson(), `"x":3`) {
+		t.Errorf("the session was not restored: %v, %s", err, r.view("bad").GetDataJson())
+	}
+	if _, err := r.send("armed", "arm", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the delayed send was tried and dropped", func() bool { return len(r.view("armed").GetTimers()) == 0 })
+	press()
+}
+
+// TestDeepDocuments pushes documents whose reader needs much stack. Whether they
+// are refused or not, the process goes on; wrong ones get their position.
+func TestDeepDocuments(t *testing.T) {
+	t.Parallel()
+	r := confinedRig(t)
+	for name, cond := range map[string]string{
+		"longer":   strings.Repeat("!", 900_000) + "1",
+		"operator": strings.Repeat("!", 60_000) + "1",
+		"brackets": strings.Repeat("(", 30_000) + "1" + strings.Repeat(")", 30_000),
+		"arrays":   strings.Repeat("[", 60_000),
+		"arrows":   strings.Repeat("a=>", 20_000) + "1",
+	} {
+		err := r.push("deep-"+name, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"><transition event="go" cond="`+
+			strings.ReplaceAll(cond, ">", "&gt;")+`"/></state></scxml>`)
+		if err != nil && (status.Code(err) != codes.InvalidArgument || reason(t, err).GetReason() != fleetv1.Reason_REASON_CHART_INVALID) {
+			t.Errorf("push %s: %v, want nothing or CHART_INVALID", name, err)
+		}
+	}
+	err := r.push("wrong", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"><transition event="x" target="nowhere"/></state></scxml>`)
+	if status.Code(err) != codes.InvalidArgument || reason(t, err).GetLine() != 1 {
+		t.Errorf("push of a wrong one: %v, want the position", err)
+	}
+}

@@ -278,12 +278,33 @@ func (a *agent) Relist() {
 	go a.observer.Do(a.ctx, func(c *observe.Core, _ time.Time) { c.Retell() })
 }
 
+// awaitEngine gives the engine a moment: observer and client start together, and
+// a hello without the engine has no inventory. It is nil when none answers.
+func (a *agent) awaitEngine(ctx context.Context) *engine.Info {
+	patience := time.NewTimer(2 * time.Second)
+	defer patience.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if info := a.observer.Engine(); info != nil {
+			return info
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // Hello implements rpc.Handler.
 func (a *agent) Hello(ctx context.Context) rpc.Hello {
 	h := rpc.Hello{
 		HostID: a.hostID, DisplayName: a.c.DisplayName, Version: version.Version, Platform: runtime.GOOS + "/" + runtime.GOARCH, Inventory: map[string]string{},
 	}
-	info := a.observer.Engine()
+	info := a.awaitEngine(ctx)
 	if info == nil {
 		return h
 	}

@@ -163,7 +163,8 @@ func (c *Client) stream(ctx context.Context) (welcomed bool, err error) {
 		return false, err
 	}
 	id := c.journal.ID()
-	if err := s.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: c.hello(ctx, id)}}); err != nil {
+	hello := c.hello(ctx, id)
+	if err := s.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: hello}}); err != nil {
 		return false, c.reason(s)
 	}
 	guard := time.AfterFunc(welcomeTime, cancel)
@@ -197,7 +198,7 @@ func (c *Client) stream(ctx context.Context) (welcomed bool, err error) {
 	c.log.Info("connected to statemachine", "journal", id, "acknowledged", w.GetAcknowledgedSequence(), "last", last)
 	c.acknowledge(w.GetAcknowledgedSequence())
 	failed := make(chan error, 1)
-	wg.Go(func() { failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1); cancel() })
+	wg.Go(func() { failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1, hello.GetEngine() != nil); cancel() })
 	err = c.receive(ctx, s, id, &wg)
 	cancel()
 	return true, errors.Join(err, <-failed)
@@ -287,8 +288,10 @@ func (c *Client) acknowledge(seq uint64) {
 	c.acked = make(chan struct{})
 }
 
-// send sends the journal from a sequence on, and heartbeats between.
-func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient, id string, next uint64) error {
+// send sends the journal from a sequence on, and heartbeats between. When the
+// hello told of no engine and there is one now, it ends the stream: the next
+// hello tells which engine it is and what it has.
+func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient, id string, next uint64, engineTold bool) error {
 	beat := time.NewTimer(heartbeatTime)
 	defer beat.Stop()
 	for {
@@ -324,6 +327,9 @@ func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient,
 		case <-acked:
 		case <-beat.C:
 			h := &agentv1.Heartbeat{EngineReachable: c.handler.EngineReachable()}
+			if h.GetEngineReachable() && !engineTold {
+				return errors.New("the engine answers now, which the hello did not know")
+			}
 			if err := s.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Heartbeat{Heartbeat: h}}); err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ func (m machineServer) Pipe(stream statemachinev1.StatemachineService_PipeServer
 	}
 	name, host, hosted := strings.Cut(first.GetOpen().GetInstanceId(), "@")
 	if !hosted {
-		return m.failure(ctx, "pipe", session.Invalid("%s has no target", first.GetOpen().GetInstanceId()))
+		return m.failure(ctx, "pipe", session.Invalid("%s is a chart by itself: it has no container to attach to", first.GetOpen().GetInstanceId()))
 	}
 	open := &agentv1.OpenPipe{Instance: name, Kind: agentv1.PipeKind_PIPE_KIND_LOGS, Follow: first.GetOpen().GetFollow(), Tail: first.GetOpen().GetTail()}
 	if first.GetOpen().GetAttach() {

@@ -178,7 +178,12 @@ func (a *app) sendCommand() *cobra.Command {
 					}
 				}
 				request.Data = &structpb.Value{}
-				if err := request.Data.UnmarshalJSON(text); err != nil {
+				var said any
+				err := json.Unmarshal(text, &said)
+				if err == nil {
+					err = request.Data.UnmarshalJSON(text)
+				}
+				if err != nil {
 					return usagef("the data is not JSON: %w\nText needs quotes of its own: '\"hello\"'", err)
 				}
 			}

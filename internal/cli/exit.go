@@ -145,6 +145,10 @@ func explain(err error) string {
 	if len(next) == 0 {
 		switch s.Code() {
 		case codes.Unavailable:
+			if strings.Contains(s.Message(), "error reading server preface") {
+				next = []string{"Something answers there, in another language. A server with TLS needs: --tls-dir DIR, or CHARTROOM_TLS_DIR."}
+				break
+			}
 			next = []string{"Is chartroom running there? Start it with: chartroom up", "Another address: --server HOST:PORT, or CHARTROOM_SERVER."}
 		case codes.Unauthenticated, codes.PermissionDenied:
 			next = []string{"Name the directory that chartroom init made: --tls-dir DIR, or CHARTROOM_TLS_DIR."}
@@ -187,7 +191,7 @@ func advice(r *fleetv1.Refusal) (next []string) {
 		}
 		next = append(next, "Allowed now: "+strings.Join(verbs, ", "))
 	} else if r.GetReason() == fleetv1.Reason_REASON_STATE_REFUSES {
-		next = append(next, "No intent is allowed now.")
+		next = append(next, "No intent is allowed now: another may be under way. Follow it: chartroom watch INSTANCE")
 	}
 	switch r.GetReason() {
 	case fleetv1.Reason_REASON_INSTANCE_UNKNOWN:
@@ -204,6 +208,8 @@ func advice(r *fleetv1.Refusal) (next []string) {
 		next = append(next, "It is only observed. To have it managed, make it with the label chartroom.enable=true.")
 	case fleetv1.Reason_REASON_AGENT_AWAY:
 		next = append(next, "See the hosts: chartroom get hosts")
+	case fleetv1.Reason_REASON_INSTANCE_EXISTS:
+		next = append(next, "Look at it: chartroom describe INSTANCE. Or choose another name.")
 	case fleetv1.Reason_REASON_REQUEST_ID_REUSED:
 		next = append(next, "Use another --request-id, or none.")
 	}

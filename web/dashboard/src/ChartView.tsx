@@ -16,8 +16,8 @@ function geometry(chart: string, digest: string): Promise<GetDrawingResponseJson
   return asked;
 }
 
-/** ChartView draws what the server laid out, with the active states lit. */
-export function ChartView({ chart, digest, active }: { chart: string; digest: string; active: readonly string[] }) {
+/** ChartView draws what the server laid out, with the active states lit; without them it is the chart alone. */
+export function ChartView({ chart, digest, active }: { chart: string; digest: string; active?: readonly string[] }) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
@@ -34,13 +34,13 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   }, [chart, digest]);
   if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
   if (!drawn) return <p className="empty">Drawing the chart…</p>;
-  const lit = new Set(active);
+  const lit = new Set(active ?? []);
   const parts = regions(drawn.nodes ?? []);
   const shown = part === undefined ? parts[0] : parts.find((node) => node.id === part);
   const nodes = shown ? within(drawn.nodes ?? [], shown) : (drawn.nodes ?? []);
   const ids = new Set(nodes.map((node) => node.id));
   const parents = new Set(nodes.map((node) => node.parent));
-  const text = `Active states: ${active.map(words).join(", ") || "none"}`;
+  const text = active ? `Active states: ${active.map(words).join(", ") || "none"}` : "";
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
   const box = `${Number(x) - 4} ${Number(y) - 4} ${Number(width) + 8} ${Number(height) + 8}`;
   return (
@@ -67,7 +67,7 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
           <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
         ))}
       </svg>
-      <figcaption>{text}</figcaption>
+      {text && <figcaption>{text}</figcaption>}
     </figure>
   );
 }

@@ -25,6 +25,7 @@ export function Charts() {
   const used = (digest: string) => [...instances.values()].filter((instance) => instance.chartDigest === digest).length;
   return (
     <>
+      <div className="wide">
       <table className="list">
         <thead>
           <tr>
@@ -53,10 +54,11 @@ export function Charts() {
           ))}
         </tbody>
       </table>
+      </div>
       {chosen && (
         <>
           <h1>{chosen.name}</h1>
-          <ChartView chart={chosen.name ?? ""} digest={chosen.digest ?? ""} active={[]} />
+          <ChartView chart={chosen.name ?? ""} digest={chosen.digest ?? ""} />
           <pre className="document">{chosen.document}</pre>
         </>
       )}

@@ -1,46 +1,84 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { clock, pretty, severity, SIGN, words } from "./format";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { useNarrow } from "./useNarrow";
 
 const ROW_HEIGHT = 30;
+const NARROW_ROW_HEIGHT = 52;
+/** The sentence of a warning or an error may take a second line. */
+const SECOND_LINE = 18;
 
 interface Props {
   log: readonly LogEntryJson[];
+  /** Warnings and errors older than the log; empty until readProblems was called. */
+  problems: readonly LogEntryJson[];
   selected: LogEntryJson | undefined;
   select: (entry: LogEntryJson | undefined) => void;
-  older: (() => void) | undefined;
+  readProblems: () => void;
+  /** Reads a page more; undefined when all is read. */
+  older?: () => void;
+  /** Reads back to the newest error that is older than the log; undefined when all is read. */
+  findError?: () => Promise<LogEntryJson | undefined>;
 }
 
 /** EventLog lists what happened, newest first; a click shows the chart as it was then. */
-export function EventLog({ log, selected, select, older }: Props) {
+export function EventLog({ log, problems, selected, select, readProblems, older, findError }: Props) {
   const [problemsOnly, setProblemsOnly] = useState(false);
+  const [wanted, setWanted] = useState<string>();
+  const [said, setSaid] = useState("");
   const scroll = useRef<HTMLDivElement>(null);
-  const rows = useMemo(() => log.filter((entry) => !problemsOnly || severity(entry).word !== "").reverse(), [log, problemsOnly]);
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 20 });
+  const height = useNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
+  const rows = useMemo(
+    () => (problemsOnly ? [...problems, ...log.filter((entry) => severity(entry).word !== "")] : [...log]).reverse(),
+    [log, problems, problemsOnly],
+  );
+  const size = (entry: LogEntryJson | undefined) => height + (entry && severity(entry).word !== "" ? SECOND_LINE : 0);
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: (index) => size(rows[index]), overscan: 20 });
+  useLayoutEffect(() => virtual.measure(), [virtual, height, rows]);
+  const show = (index: number) => {
+    select(rows[index]);
+    virtual.scrollToIndex(index, { align: "center" });
+  };
+  useEffect(() => {
+    const index = wanted === undefined ? -1 : rows.findIndex((entry) => entry.sequence === wanted);
+    if (index < 0) return;
+    setWanted(undefined);
+    show(index);
+  });
   const nextProblem = () => {
     const from = selected ? rows.findIndex((e) => e.sequence === selected.sequence) + 1 : 0;
     const found = rows.findIndex((entry, index) => index >= from && severity(entry).word === "error");
-    if (found < 0) return;
-    select(rows[found]);
-    virtual.scrollToIndex(found, { align: "center" });
+    setSaid("");
+    if (found >= 0) return show(found);
+    if (!findError) return setSaid("There is no older error.");
+    void findError().then((error) => (error ? setWanted(error.sequence) : setSaid("There is no older error.")));
   };
   return (
     <section className="log" aria-label="Event log">
       <div className="bar">
         <h2>Event log</h2>
         <label>
-          <input type="checkbox" checked={problemsOnly} onChange={(event) => setProblemsOnly(event.target.checked)} /> only warnings and errors
+          <input
+            type="checkbox"
+            checked={problemsOnly}
+            onChange={(event) => {
+              setProblemsOnly(event.target.checked);
+              if (event.target.checked) readProblems();
+            }}
+          />{" "}
+          only warnings and errors
         </label>
         <button type="button" onClick={nextProblem}>
           Next error
         </button>
-        {older && (
+        {older && !problemsOnly && (
           <button type="button" onClick={older}>
             Older
           </button>
         )}
+        <small role="status">{said}</small>
       </div>
       <div className="scroll" ref={scroll} tabIndex={0} role="list" aria-label="Entries, newest first">
         <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
@@ -50,8 +88,8 @@ export function EventLog({ log, selected, select, older }: Props) {
             const { grade, word } = severity(entry);
             const chosen = selected?.sequence === entry.sequence;
             return (
-              <div role="listitem" key={entry.sequence} className="slot" style={{ transform: `translateY(${item.start}px)`, height: ROW_HEIGHT }}>
-                <button type="button" className={`entry ${word}`} aria-pressed={chosen} onClick={() => select(chosen ? undefined : entry)}>
+              <div role="listitem" key={entry.sequence} className="slot" style={{ transform: `translateY(${item.start}px)`, height: size(entry) }}>
+                <button type="button" className={`entry ${word}`} title={entry.summary} aria-pressed={chosen} onClick={() => select(chosen ? undefined : entry)}>
                   <span className="sequence">#{entry.sequence}</span>
                   <time>{clock(entry.time)}</time>
                   <span className={`sign ${grade}`}>

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "react";
 import { ago, type Grade, grade, SIGN, words } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { Intents } from "./Intents";
 import { stream, useFleet } from "./stream";
+import { useNarrow } from "./useNarrow";
 import { useNow } from "./useNow";
 
 const ROW_HEIGHT = 52;
+const NARROW_ROW_HEIGHT = 128;
 /** The first key of the histogram: not a state, but what overrides all of them. */
 const UNKNOWN = "unknown";
 
@@ -67,7 +69,9 @@ function Empty({ synced, problem }: { synced: boolean; problem: string }) {
 function Table({ rows }: { rows: InstanceJson[] }) {
   const scroll = useRef<HTMLDivElement>(null);
   const now = useNow();
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 12 });
+  const height = useNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
+  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => height, overscan: 12 });
+  useLayoutEffect(() => virtual.measure(), [virtual, height]);
   return (
     <div className="table" role="table" aria-label="Instances" aria-rowcount={rows.length + 1}>
       <div role="row" className="row head" aria-rowindex={1}>
@@ -81,7 +85,7 @@ function Table({ rows }: { rows: InstanceJson[] }) {
         <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
           {virtual.getVirtualItems().map((item) => {
             const instance = rows[item.index];
-            return instance && <Row key={instance.instanceId} instance={instance} now={now} index={item.index} top={item.start} />;
+            return instance && <Row key={instance.instanceId} instance={instance} now={now} index={item.index} top={item.start} height={height} />;
           })}
         </div>
       </div>
@@ -89,11 +93,11 @@ function Table({ rows }: { rows: InstanceJson[] }) {
   );
 }
 
-function Row({ instance, now, index, top }: { instance: InstanceJson; now: number; index: number; top: number }) {
+function Row({ instance, now, index, top, height }: { instance: InstanceJson; now: number; index: number; top: number; height: number }) {
   const id = instance.instanceId ?? "";
   return (
-    <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height: ROW_HEIGHT }}>
-      <span role="cell">
+    <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height }}>
+      <span role="cell" className="state">
         <StatePill instance={instance} now={now} />
       </span>
       <span role="cell" className="name">
@@ -106,12 +110,12 @@ function Row({ instance, now, index, top }: { instance: InstanceJson; now: numbe
         </small>
       </span>
       <span role="cell" className="why" title={instance.why}>
-        {instance.why}
+        <span className={(instance.findings?.length ?? 0) > 0 ? "one" : "two"}>{instance.why}</span>
         {(instance.findings?.length ?? 0) > 0 && <small className="warning">! {instance.findings?.[0]?.message}</small>}
       </span>
-      <span role="cell">{instance.target ? (instance.queue?.waiting ?? 0) : ""}</span>
-      <span role="cell">{ago(instance.updateTime, now)}</span>
-      <span role="cell">
+      <span role="cell" className="queue">{instance.target ? (instance.queue?.waiting ?? 0) : ""}</span>
+      <span role="cell" className="changed">{ago(instance.updateTime, now)}</span>
+      <span role="cell" className="buttons">
         <Intents instance={instance} small />
       </span>
     </div>
@@ -133,12 +137,17 @@ function key(instance: InstanceJson): string {
   return instance.unknown ? UNKNOWN : (instance.state ?? "");
 }
 
+/** histogram counts the states; the sample is the least alarming, so that one warning does not colour all that run. */
 function histogram(instances: Iterable<InstanceJson>): [string, number, InstanceJson][] {
   const counts = new Map<string, [number, InstanceJson]>();
   for (const instance of instances) {
     const entry = counts.get(key(instance));
-    if (entry) entry[0]++;
-    else counts.set(key(instance), [1, instance]);
+    if (!entry) {
+      counts.set(key(instance), [1, instance]);
+      continue;
+    }
+    entry[0]++;
+    if (RANK.indexOf(grade(instance)) > RANK.indexOf(grade(entry[1]))) entry[1] = instance;
   }
   return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => b[1] - a[1]);
 }

@@ -29,7 +29,7 @@ export function Hosts() {
             </dd>
             <dt>Engine</dt>
             <dd>
-              {host.engineVersion}, API {host.engineApiVersion}
+              {host.engineVersion ? `${host.engineVersion}, API ${host.engineApiVersion}` : "not known yet"}
             </dd>
             <dt>Agent</dt>
             <dd>{host.agentVersion}</dd>

@@ -5,7 +5,7 @@ import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { clock, pretty } from "./format";
+import { clock, pretty, severity } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -18,11 +18,13 @@ export function InstancePage() {
   const { id } = useParams({ from: "/instances/$id" });
   const { instances, log, synced, problem } = useFleet();
   const [older, setOlder] = useState<LogEntryJson[]>([]);
+  const [olderProblems, setOlderProblems] = useState<LogEntryJson[]>([]);
   const [selected, setSelected] = useState<LogEntryJson>();
   const now = useNow();
   useEffect(() => {
     let current = true;
     setOlder([]);
+    setOlderProblems([]);
     setSelected(undefined);
     // First what was, then what comes: the watch goes on after the last entry read.
     readLog(id)
@@ -39,6 +41,23 @@ export function InstancePage() {
   const first = Number(entries[0]?.sequence ?? 0);
   const readOlder = () => void readLog(id, first).then((more) => setOlder((known) => [...more, ...known]));
   const mine = entries.filter((entry) => entry.instanceId === id);
+  const problems = olderProblems.filter((entry) => entry.instanceId === id && Number(entry.sequence) < first);
+  const readProblems = () => {
+    if (first > 1) void readLog(id, first, { problems: true }).then(setOlderProblems);
+  };
+  // An error that is not read yet: everything from it to here is read, so that the log has no hole.
+  const findError = async () => {
+    const error = (await readLog(id, first, { problems: true })).findLast((entry) => severity(entry).word === "error");
+    const wanted = Number(error?.sequence ?? first);
+    let read: LogEntryJson[] = [];
+    for (let before = first; before > wanted; before = Number(read[0]?.sequence ?? 0)) {
+      const more = await readLog(id, before, { size: 1000 });
+      if (more.length === 0) break;
+      read = [...more, ...read];
+    }
+    setOlder((known) => [...read, ...known]);
+    return error;
+  };
   return (
     <>
       <div className="title">
@@ -52,7 +71,14 @@ export function InstancePage() {
         <div>
           <ChartView chart={instance.chartName ?? ""} digest={instance.chartDigest ?? ""} active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])} />
           {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
-          <EventLog log={mine} selected={selected} select={setSelected} older={first > 1 ? readOlder : undefined} />
+          <EventLog
+            log={mine}
+            problems={problems}
+            selected={selected}
+            select={setSelected}
+            readProblems={readProblems}
+            {...(first > 1 ? { older: readOlder, findError } : {})}
+          />
         </div>
         <aside>
           <Facts instance={instance} />

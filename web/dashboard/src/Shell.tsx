@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { Link, Outlet } from "@tanstack/react-router";
+import { Link, Outlet, useLocation } from "@tanstack/react-router";
+import { useEffect } from "react";
 import { useFleet } from "./stream";
 
 const LINK = { connecting: "connecting…", open: "live", lost: "connection lost, trying again…" } as const;
@@ -7,6 +8,12 @@ const LINK = { connecting: "connecting…", open: "live", lost: "connection lost
 /** Shell is the frame of every page: where one can go, and whether what one sees is live. */
 export function Shell() {
   const { link } = useFleet();
+  const { pathname } = useLocation();
+  // A tab is found again by its title: the instance, or the page.
+  useEffect(() => {
+    const last = decodeURIComponent(pathname.split("/").pop() ?? "");
+    document.title = last ? `${last} · chartroom` : "chartroom";
+  }, [pathname]);
   return (
     <>
       <header className="top">

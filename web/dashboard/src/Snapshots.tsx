@@ -18,6 +18,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
       <h2>Snapshots</h2>
       {snapshots.length === 0 && <p>None yet. The next crash would be a clean start.</p>}
       {snapshots.length > 0 && (
+        <div className="wide">
         <table>
           <thead>
             <tr>
@@ -37,7 +38,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
                 <td title="holds the effect of every event up to this one">≤ {s.containedSequence ?? 0}</td>
                 <td>{bytes(s.sizeBytes)}</td>
                 <td>{ago(s.createTime, now).replace(" ago", "")}</td>
-                <td>
+                <td className="actions">
                   <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
                     Show
                   </button>
@@ -49,6 +50,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
             ))}
           </tbody>
         </table>
+        </div>
       )}
       {problem && (
         <p role="alert" className="problem">

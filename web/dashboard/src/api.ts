@@ -46,9 +46,9 @@ export function send(id: string, event: string, data?: unknown): Promise<SendEve
   return call(`${instance(id)}:send`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }
 
-/** log reads up to 200 entries before a sequence (0: the newest), oldest first. */
-export async function log(id: string, before = 0): Promise<LogEntryJson[]> {
-  const page = await call<ListLogResponseJson>(`${instance(id)}/log?descending=true&pageSize=200&beforeSequence=${before}`);
+/** log reads up to size entries before a sequence (0: the newest), oldest first; with problems, only warnings and errors. */
+export async function log(id: string, before = 0, { problems = false, size = 200 } = {}): Promise<LogEntryJson[]> {
+  const page = await call<ListLogResponseJson>(`${instance(id)}/log?descending=true&pageSize=${size}&beforeSequence=${before}&problemsOnly=${problems}`);
   return (page.entries ?? []).reverse();
 }
 

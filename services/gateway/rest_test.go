@@ -42,6 +42,8 @@ func TestREST(t *testing.T) {
 		{name: "internal", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"broken"}`, code: 500},
 		{name: "reserved event", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"docker.die"}`, code: 400, reason: "ARGUMENT_INVALID"},
 		{name: "bad event", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"a..b"}`, code: 400, reason: "ARGUMENT_INVALID"},
+		{name: "data nested too deeply", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"a","data":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`, code: 400, reason: "ARGUMENT_INVALID", contains: "nested"},
+		{name: "data nested deeper than charts hold", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"a","data":` + strings.Repeat("[", 202) + strings.Repeat("]", 202) + `}`, code: 400, reason: "ARGUMENT_INVALID", contains: "nested"},
 		{name: "misspelt field", method: "POST", path: "/v1/instances/bot1:send", body: `{"evnt":"a"}`, code: 400, reason: "ARGUMENT_INVALID"},
 		{name: "not JSON", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":`, code: 400, reason: "ARGUMENT_INVALID"},
 		{name: "event too large", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"a","data":"` + strings.Repeat("x", 256<<10) + `"}`, code: 413, reason: "TOO_LARGE"},

@@ -70,10 +70,14 @@ func newREST(conn grpc.ClientConnInterface) (http.Handler, error) {
 // visible gives errors that grpc-gateway made itself, about a body or a query
 // that it could not read, the form of ours.
 func visible(err error) error {
+	message := status.Convert(err).Message()
+	if status.Code(err) == codes.Internal && strings.Contains(message, "exceeded maximum recursion depth") {
+		// The body was read, but is too much for the message that it became.
+		return rpc.Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, "the body is nested too deeply")
+	}
 	if rpc.Detail(err) != nil || status.Code(err) != codes.InvalidArgument {
 		return err
 	}
-	message := status.Convert(err).Message()
 	if strings.Contains(message, "request body too large") {
 		return rpc.Refuse(codes.ResourceExhausted, fleetv1.Reason_REASON_TOO_LARGE,
 			"the body has more than %d bytes", maxRequestBytes)

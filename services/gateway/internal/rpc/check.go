@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
@@ -20,6 +22,7 @@ const (
 	maxNameBytes   = 100
 	maxEventBytes  = 200
 	maxDataBytes   = 256 << 10
+	maxDataDepth   = 200 // what a chart can hold, less what it wraps data in
 	maxRequestID   = 64
 	maxDocument    = 1 << 20
 	maxBody        = 4 << 20
@@ -103,15 +106,44 @@ func checkEvent(r *fleetv1.SendEventRequest) error {
 		}
 	}
 	if r.GetData() != nil {
-		b, err := protojson.Marshal(r.GetData())
-		if err != nil {
-			return invalid("data is not JSON: %v", err)
-		}
-		if len(b) > maxDataBytes {
-			return tooLarge("data has %d bytes, the most is %d", len(b), maxDataBytes)
+		if err := checkData(r.GetData(), r.GetData()); err != nil {
+			return err
 		}
 	}
 	return checkRequestID(r.GetRequestId())
+}
+
+// checkData checks the data m, whose values are in v.
+func checkData(m proto.Message, v *structpb.Value) error {
+	if !within(v, maxDataDepth) {
+		return invalid("data is nested more than %d deep", maxDataDepth)
+	}
+	b, err := protojson.Marshal(m)
+	if err != nil {
+		return invalid("data is not JSON: %v", err)
+	}
+	if len(b) > maxDataBytes {
+		return tooLarge("data has %d bytes, the most is %d", len(b), maxDataBytes)
+	}
+	return nil
+}
+
+// within says whether v is nested at most depth deep.
+func within(v *structpb.Value, depth int) bool {
+	if depth < 0 {
+		return false
+	}
+	for _, e := range v.GetListValue().GetValues() {
+		if !within(e, depth-1) {
+			return false
+		}
+	}
+	for _, e := range v.GetStructValue().GetFields() {
+		if !within(e, depth-1) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkReserved refuses, for an instance with a target, the names under which
@@ -154,14 +186,7 @@ func checkCreate(r *fleetv1.CreateInstanceRequest) error {
 	case c != nil && r.GetData() != nil:
 		return invalid("data is for free instances; a container takes its options from labels")
 	case c == nil && r.GetData() != nil:
-		b, err := protojson.Marshal(r.GetData())
-		if err != nil {
-			return invalid("data is not JSON: %v", err)
-		}
-		if len(b) > maxDataBytes {
-			return tooLarge("data has %d bytes, the most is %d", len(b), maxDataBytes)
-		}
-		return nil
+		return checkData(r.GetData(), structpb.NewStructValue(r.GetData()))
 	case c == nil:
 		return nil
 	}

@@ -303,7 +303,7 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) error {
 	return nil
 }
 
-// linked waits for the link of a run.
+// linked waits for the link of a run, as long as the run is the present one.
 func (a *agent) linked(ctx context.Context, id, startedAt string) (*run, error) {
 	timer := time.NewTimer(linkTime)
 	defer timer.Stop()
@@ -312,9 +312,15 @@ func (a *agent) linked(ctx context.Context, id, startedAt string) (*run, error) 
 	for {
 		a.mu.Lock()
 		r := a.links[id]
+		t, known := a.told[id]
 		a.mu.Unlock()
 		if r != nil && r.link.Run() == startedAt {
 			return r, nil
+		}
+		if known && !t.Approx && (t.StartedAt != startedAt || t.Status != "running" && t.Status != "paused") {
+			// It died while the agent was away: whatever waits behind this
+			// command, such as its start, must not wait for a link that never comes.
+			return nil, fmt.Errorf("%w: the container is %s", errStale, t.Status)
 		}
 		select {
 		case <-tick.C:

@@ -99,6 +99,7 @@ func (w *watch) run(done <-chan struct{}) {
 	var call uint64
 	var before usage
 	ticks, idle := 0, 0
+	grown := false
 	for {
 		select {
 		case <-done:
@@ -107,7 +108,11 @@ func (w *watch) run(done <-chan struct{}) {
 		}
 		now := w.calls.Load()
 		if now != call || now%2 == 0 {
-			call, ticks = now, 0
+			if call, ticks = now, 0; grown {
+				// Else the next collection would wait until as much again is used.
+				grown = false
+				debug.FreeOSMemory()
+			}
 			if idle++; now%2 == 1 {
 				idle, before = 0, used()
 			}
@@ -125,7 +130,9 @@ func (w *watch) run(done <-chan struct{}) {
 			continue
 		}
 		ticks++
-		if u := used(); ticks >= watchTicks || u.heap > before.heap+watchHeap || u.stacks > before.stacks+watchStacks {
+		u := used()
+		grown = grown || u.heap > before.heap+watchHeap || u.stacks > before.stacks+watchStacks
+		if grown || ticks >= watchTicks {
 			w.interrupt(call)
 		}
 	}
@@ -219,6 +226,9 @@ func (i *Instance) step(t taken) (out scxml.Macrostep, fault, err error) {
 		}
 		t.forgot = true // else it would be due for ever
 		i.ip.Forget(t.fire)
+	}
+	if err != nil && !errors.Is(err, scxml.ErrFinished) {
+		return scxml.Macrostep{}, err, nil // data that no session can take
 	}
 	if !i.chart.Confined() {
 		i.since = append(i.since, t)

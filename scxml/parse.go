@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -98,6 +99,9 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 				}
 				e.Attrs = append(e.Attrs, Attr{a.Name.Space, a.Name.Local, a.Value})
 			}
+			if prefix, ok := unbound(e, open); ok {
+				return nil, fail(at, "prefix %q is not declared", prefix)
+			}
 			if len(open) == 0 {
 				root = e
 			} else {
@@ -126,6 +130,34 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 		return nil, fail(Position{1, 1}, "no root element")
 	}
 	return root, nil
+}
+
+// unbound finds a prefix of e that neither e nor one around it declares. The
+// decoder leaves it as the namespace.
+func unbound(e *Element, around []*Element) (prefix string, found bool) {
+	declared := func(space string) bool {
+		switch space {
+		case "", "xmlns", "xml", "http://www.w3.org/XML/1998/namespace":
+			return true
+		}
+		for _, o := range slices.Backward(append(around[:len(around):len(around)], e)) {
+			for _, a := range o.Attrs {
+				if a.Space == "xmlns" && a.Value == space {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if !declared(e.Space) {
+		return e.Space, true
+	}
+	for _, a := range e.Attrs {
+		if !declared(a.Space) {
+			return a.Space, true
+		}
+	}
+	return "", false
 }
 
 // attr gives an attribute of SCXML itself.

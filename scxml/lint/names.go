@@ -54,6 +54,9 @@ func (l *linter) names() {
 			dynamicSend = dynamicSend || attr(e, "idlocation") != ""
 		}
 	})
+	if _, ok := l.doc.Root.Element.Attribute("", "version"); !ok {
+		l.find(l.doc.Root.Position, Warning, RuleValue, "version=\"1.0\" is missing")
+	}
 	walk(l.doc.Root.Element, func(e *scxml.Element) {
 		l.attributesOf(e)
 		if l.ecmascript {

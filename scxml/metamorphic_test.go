@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/scxmltest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -175,6 +176,9 @@ func drawChart(t *rapid.T) string {
 %s</scxml>`, g.pick("binding", []string{"early", "late"}), escape(g.pick("value", values)), doc)
 }
 
+// drawnLimits are low, so that they are met.
+var drawnLimits = scxml.Limits{Microsteps: 200, DataBytes: 1 << 12, Effects: 10_000, Iterations: 1000}
+
 // play runs a chart with a script of events and gives everything that can be
 // seen of it. With restore it is saved and restored after every step.
 func play(t *rapid.T, doc string, events []string, restore bool) []string {
@@ -182,7 +186,7 @@ func play(t *rapid.T, doc string, events []string, restore bool) []string {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, doc)
 	}
-	c, err := scxml.Compile(d, scxml.Options{Limits: scxml.Limits{Microsteps: 200, DataBytes: 1 << 12, Effects: 1000, Iterations: 1000}})
+	c, err := scxml.Compile(d, scxml.Options{Limits: drawnLimits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,4 +266,119 @@ func TestLiveEqualsRestored(t *testing.T) {
 			t.Fatalf("a restored session is another one:\n%s\n%s", d, doc)
 		}
 	})
+}
+
+// TestOracle compares the kernel, straight and restored after every step, with
+// the transcription of Appendix D: traces, effects, configurations, data and
+// what is pending. A failure prints the command that repeats it.
+func TestOracle(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		// The oracle knows no XML.
+		doc := strings.Replace(drawChart(t), `<data id="z"><b a="1"/></data>`, `<data id="z">some text</data>`, 1)
+		events := rapid.SliceOfN(rapid.SampledFrom([]string{"e1", "e2", "e3", "wait", "done"}), 0, 8).Draw(t, "events")
+		want := oracle(t, doc, events)
+		for _, restore := range []bool{false, true} {
+			if d := cmp.Diff(want, kernel(t, doc, events, restore)); d != "" {
+				t.Fatalf("the kernel (restored: %v) and Appendix D disagree (-oracle +kernel):\n%s\n%s", restore, d, doc)
+			}
+		}
+	})
+}
+
+// machine is what the kernel and the oracle have in common.
+type machine interface {
+	Configuration() []string
+	Invocations() []string
+	Pending() []scxml.Delayed
+	Data() map[string]any
+}
+
+// drive runs a script of events and tells what can be seen.
+func drive(t *rapid.T, m machine, step scxml.Macrostep, events []string, finished func() bool,
+	deliver func(scxml.Event, scxml.Input) scxml.Macrostep, fire func(uint64, scxml.Input) scxml.Macrostep) []string {
+	var out []string
+	note := func(what string) {
+		b, err := json.Marshal([]any{what, step, m.Configuration(), m.Invocations(), append([]scxml.Delayed{}, m.Pending()...), m.Data()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(b))
+	}
+	note("start")
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i, name := range events {
+		if finished() {
+			break
+		}
+		in := scxml.Input{Now: now, Seed: uint64(i)}
+		if p := m.Pending(); name == "wait" {
+			if len(p) == 0 {
+				continue
+			}
+			now = p[0].Due
+			in.Now = now
+			step = fire(p[0].Seq, in)
+		} else {
+			ev := scxml.Event{Name: name, Data: float64(i)}
+			if running := m.Invocations(); name == "done" && len(running) > 0 {
+				ev = scxml.Event{Name: "done.invoke." + running[0], InvokeID: running[0], Data: map[string]any{"x": 1}}
+			}
+			step = deliver(ev, in)
+		}
+		note(name)
+	}
+	return out
+}
+
+var drawnInput = scxml.Input{Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1, SessionID: "m"}
+
+func oracle(t *rapid.T, doc string, events []string) []string {
+	d, err := scxml.Parse("drawn", []byte(doc), scxml.Limits{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, doc)
+	}
+	o, step := scxmltest.NewOracle(d, drawnLimits, drawnInput)
+	return drive(t, o, step, events, o.Finished, o.Deliver, o.Fire)
+}
+
+// restoring is a session that can be replaced by what was saved of it.
+type restoring struct{ *scxml.Interpreter }
+
+func (r *restoring) restore(t *rapid.T) {
+	b, err := r.AppendSnapshot(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Interpreter, err = scxml.Restore(r.Chart(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func kernel(t *rapid.T, doc string, events []string, restore bool) []string {
+	d, err := scxml.Parse("drawn", []byte(doc), scxml.Limits{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, doc)
+	}
+	c, err := scxml.Compile(d, scxml.Options{Limits: drawnLimits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip, step, err := scxml.Start(c, drawnInput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &restoring{ip}
+	after := func(step scxml.Macrostep, err error) scxml.Macrostep {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if restore {
+			r.restore(t)
+		}
+		return step
+	}
+	return drive(t, r, step, events, func() bool { return r.Finished() != nil },
+		func(ev scxml.Event, in scxml.Input) scxml.Macrostep { return after(r.Deliver(ev, in)) },
+		func(seq uint64, in scxml.Input) scxml.Macrostep { return after(r.Fire(seq, in)) })
 }

@@ -120,7 +120,7 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 func (s *ecmaStore) put(loc *Expr, v value) error {
 	c := loc.prog.(*compiled)
 	if c.name != "" && s.m == nil {
-		if c.slot < len(s.vars.slots) && s.vars.slots[c.slot].kind != absent {
+		if s.vars.at(c.slot).kind != absent {
 			n, err := v.measure(s.sys.DataBytes() - s.vars.total + s.vars.slots[c.slot].size)
 			if err == nil {
 				s.vars.put(c.slot, v, n)

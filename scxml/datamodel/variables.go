@@ -143,28 +143,42 @@ func newVariables(c *schema) variables {
 
 // at gives the value at a place.
 func (v *variables) at(slot int) value {
-	if slot < len(v.slots) {
-		return v.slots[slot].value
+	if slot >= len(v.slots) {
+		v.grow()
 	}
-	return value{}
+	return v.slots[slot].value
+}
+
+// grow makes room for what the schema has got since the session began, as
+// happens where expressions are compiled one by one.
+func (v *variables) grow() {
+	v.slots = append(v.slots, make([]variable, len(v.schema.names)-len(v.slots))...)
+	for name, x := range v.others {
+		if i, ok := v.schema.places[name]; ok {
+			v.slots[i] = x
+			delete(v.others, name)
+		}
+	}
 }
 
 // put sets the value at a place, of size bytes.
 func (v *variables) put(slot int, x value, size int) {
 	if slot >= len(v.slots) {
-		v.slots = append(v.slots, make([]variable, slot+1-len(v.slots))...)
+		v.grow()
 	}
 	v.total += size - v.slots[slot].size
 	v.slots[slot] = variable{x, size}
 }
 
 func (v *variables) find(name string) variable {
-	if i, ok := v.schema.places[name]; !ok {
+	i, ok := v.schema.places[name]
+	if !ok {
 		return v.others[name]
-	} else if i < len(v.slots) {
-		return v.slots[i]
 	}
-	return variable{}
+	if i >= len(v.slots) {
+		v.grow()
+	}
+	return v.slots[i]
 }
 
 func (v *variables) has(name string) bool { return v.find(name).kind != absent }

@@ -10,11 +10,11 @@ func TestDOM(t *testing.T) {
 	if _, ok := v.(XML); !ok {
 		t.Fatalf("ParseContent gives %T, want XML", v)
 	}
-	s := ECMAScript().NewStore(&fixedSystem{depth: 100, bytes: 1000}, nil)
+	l := ECMAScript()
+	s := l.NewStore(&fixedSystem{depth: 100, bytes: 1000}, nil)
 	if err := s.Declare("x"); err != nil {
 		t.Fatal(err)
 	}
-	l := ECMAScript()
 	if err := s.Put(l.Location("x"), v); err != nil {
 		t.Fatal(err)
 	}

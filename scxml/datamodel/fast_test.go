@@ -84,3 +84,29 @@ func TestFastMeansTheSame(t *testing.T) {
 	}
 	t.Logf("the fast path answered %d times", answered)
 }
+
+// A chart that stays inside the subset never makes a machine.
+func TestSubsetNeedsNoMachine(t *testing.T) {
+	t.Parallel()
+	l := ECMAScript()
+	s := l.NewStore(&fixedSystem{depth: 100, bytes: 1000, in: func(id string) bool { return id == "here" }}, nil).(*ecmaStore)
+	for _, name := range []string{"n", "label"} {
+		if err := s.Declare(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.SetEvent(&Event{Name: "e", Data: map[string]any{"code": 137.0}})
+	for _, x := range [][2]string{{"n", "0"}, {"n", "n + 1"}, {"n", "n * _event.data.code"}, {"label", "'exit ' + n"}, {"label", "In('here') ? label : 'out'"}} {
+		if err := s.Assign(l.Location(x[0]), l.Expr(x[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, cond := range []string{"n == 137 && label === 'exit 137'", "_event.data.code >= 128 || !In('here')", "label.length > 3"} {
+		if ok, err := s.Bool(l.Cond(cond)); err != nil || !ok {
+			t.Errorf("%s is %v, %v", cond, ok, err)
+		}
+	}
+	if s.m != nil {
+		t.Error("there is a machine")
+	}
+}

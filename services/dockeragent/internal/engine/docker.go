@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -33,6 +34,9 @@ const RunDir = "/run/chartroom"
 // the first call.
 type Docker struct {
 	cli *client.Client
+
+	mu      sync.Mutex // guards settled
+	settled bool       // the API version has been agreed on
 }
 
 // NewDocker makes a Docker for the engine that DOCKER_HOST names, or the local
@@ -43,6 +47,22 @@ func NewDocker() (*Docker, error) {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
 	return &Docker{cli: cli}, nil
+}
+
+// settle agrees on the API version. The client does it by itself with the first
+// call, but its Events reads the version unguarded while another call may be
+// about to write it.
+func (d *Docker) settle(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.settled {
+		return nil
+	}
+	if _, err := d.cli.ServerVersion(ctx); err != nil {
+		return refusal("version", "", err)
+	}
+	d.settled = true
+	return nil
 }
 
 // Close drops idle connections.
@@ -71,6 +91,9 @@ func (d *Docker) Ping(ctx context.Context) error {
 
 // Events implements Engine.
 func (d *Docker) Events(ctx context.Context, since time.Time) (*Stream, error) {
+	if err := d.settle(ctx); err != nil {
+		return nil, err
+	}
 	messages, errs := d.cli.Events(ctx, events.ListOptions{
 		Since:   fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
 		Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType))),

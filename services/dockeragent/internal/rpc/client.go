@@ -198,7 +198,10 @@ func (c *Client) stream(ctx context.Context) (welcomed bool, err error) {
 	c.log.Info("connected to statemachine", "journal", id, "acknowledged", w.GetAcknowledgedSequence(), "last", last)
 	c.acknowledge(w.GetAcknowledgedSequence())
 	failed := make(chan error, 1)
-	wg.Go(func() { failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1, hello.GetEngine() != nil); cancel() })
+	wg.Go(func() {
+		failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1, hello.GetEngine() != nil)
+		cancel()
+	})
 	err = c.receive(ctx, s, id, &wg)
 	cancel()
 	return true, errors.Join(err, <-failed)

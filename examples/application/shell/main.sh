@@ -4,7 +4,7 @@
 state=${STATE:-/tmp/state} # "CURSOR TOTAL", for connections of the same run
 if [ "$1" != serve ]; then
   echo "0 0" >"$state"
-  exec socat "UNIX-LISTEN:$CHARTROOM_SOCKET,unlink-early,fork" "EXEC:sh $0 serve"
+  exec socat "UNIX-LISTEN:${CHARTROOM_SOCKET:?names the socket to listen on},unlink-early,fork" "EXEC:sh $0 serve"
 fi
 say() { printf '{"type":"%s","run":"%s","sequence":%s%s}\n' "$1" "$run" "$2" "$3"; }
 keep() { echo "$cursor $total" >"$state"; }

@@ -58,8 +58,9 @@ bench: build ## Measure against the yardsticks, run in the same minute
 images: build ## Build the container images from bin/ (and a Redis where none can be pulled)
 	@scripts/images
 
-compose-up: images ## Bring up deploy/compose.yaml
+compose-up: images ## Bring up deploy/compose.yaml, and print the dashboard's address
 	@scripts/compose -f deploy/compose.yaml up --detach --wait
+	@scripts/compose -f deploy/compose.yaml logs --no-log-prefix init
 
 compose-down: ## Take deploy/compose.yaml down again, with its volumes
 	@scripts/compose -f deploy/compose.yaml down --volumes

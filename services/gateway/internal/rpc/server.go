@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"path"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -177,7 +178,28 @@ func (s *Server) CreateInstance(
 	if err != nil {
 		return nil, err
 	}
+	s.awaitShown(ctx, resp.GetResponse().GetInstance().GetInstanceId())
 	return resp.GetResponse(), nil
+}
+
+// awaitShown waits until the read model has an instance that was committed, so
+// that whoever made it can read it next. It gives up after two seconds: the
+// instance is there all the same.
+func (s *Server) awaitShown(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	watcher, err := s.model.Watch(readmodel.Selection{Instance: id}, "")
+	if err != nil {
+		return
+	}
+	for {
+		if _, err := s.model.Instance(id); err == nil {
+			return
+		}
+		if _, err := watcher.Next(ctx); err != nil {
+			return
+		}
+	}
 }
 
 // host checks a host id, or chooses the host when the fleet has only one.

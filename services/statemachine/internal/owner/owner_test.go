@@ -64,6 +64,13 @@ func serve(t *testing.T, store *fakestore.Store, cut *atomic.Bool) snapshotv1.Sn
 // begin runs an owner; end stops it and gives how it ended.
 func begin(t *testing.T, name string, store snapshotv1.SnapshotServiceClient) (o *Owner, end func() error) {
 	t.Helper()
+	o, stop, ended := launch(t, name, store)
+	return o, func() error { stop(); return ended() }
+}
+
+// launch runs an owner; ended waits for its end, which comes by itself or by stop.
+func launch(t *testing.T, name string, store snapshotv1.SnapshotServiceClient) (o *Owner, stop func(), ended func() error) {
+	t.Helper()
 	charts := NewCharts(store, nil, nil)
 	if err := charts.Install(t.Context()); err != nil {
 		t.Fatal(err)
@@ -72,9 +79,9 @@ func begin(t *testing.T, name string, store snapshotv1.SnapshotServiceClient) (o
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- o.Run(ctx) }()
-	end = sync.OnceValue(func() error { cancel(); return <-done })
-	t.Cleanup(func() { _ = end() })
-	return o, end
+	ended = sync.OnceValue(func() error { return <-done })
+	t.Cleanup(func() { cancel(); _ = ended() })
+	return o, cancel, ended
 }
 
 func await(t *testing.T, what string, ch <-chan struct{}) {
@@ -140,7 +147,7 @@ func TestStandBy(t *testing.T) {
 func TestReplaced(t *testing.T) {
 	t.Parallel()
 	store := serve(t, fakestore.New(), &atomic.Bool{})
-	first, end := begin(t, "one", store)
+	first, stop, ended := launch(t, "one", store)
 	await(t, "the first owns everything", first.Ready())
 	second, _ := begin(t, "one", store)
 	await(t, "its successor owns everything", second.Ready())
@@ -150,7 +157,10 @@ func TestReplaced(t *testing.T) {
 	if err := create(t, second, "a"); err != nil {
 		t.Errorf("the successor cannot create: %v", err)
 	}
-	if err := end(); !errors.Is(err, ErrReplaced) {
+	// By itself: nobody stops it.
+	timer := time.AfterFunc(patience, stop)
+	defer timer.Stop()
+	if err := ended(); !errors.Is(err, ErrReplaced) {
 		t.Errorf("the first ended with %v, want ErrReplaced", err)
 	}
 }

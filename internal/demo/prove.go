@@ -183,8 +183,8 @@ func (s *stage) engineWitness(ctx context.Context, a *app, wrong func(string, ..
 	if seen["die"] != s.kills[a.name] {
 		wrong("it was killed %d times and died %d times", s.kills[a.name], seen["die"])
 	}
-	s.say("The engine saw %s once for each of our commands: %d create, %d start; and %d deaths for %d kills.",
-		a.name, seen["create"], seen["start"], seen["die"], s.kills[a.name])
+	s.say("The engine saw %s once for each of our commands: %d create, %d start. Kills: %d, deaths: %d.",
+		a.name, seen["create"], seen["start"], s.kills[a.name], seen["die"])
 	return nil
 }
 

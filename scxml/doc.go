@@ -29,6 +29,8 @@
 // When a [Delayed] of Pending is due, call [Interpreter.Fire] with its number
 // and go on as above. A crash between 1 and 2 means performing the effects
 // again; a crash before 1 means that nothing happened.
+// step.Microsteps, the trace, is good until the next call on that session:
+// render it, or keep step.Clone().
 //
 // # What a call runs
 //

@@ -47,7 +47,8 @@ const (
 )
 
 func newMemory(c *Chart) *memory {
-	m := &memory{classes: map[string]int{}, names: []string{""}}
+	// No descriptor but "*" matches a blank.
+	m := &memory{classes: map[string]int{}, names: []string{" "}}
 	m.works.New = func() any { return new(work) }
 	for _, s := range c.states {
 		for _, t := range s.transitions {

@@ -165,7 +165,7 @@ func New(env Env) *cobra.Command {
 	group("look", "Look:", a.getCommand(), a.describeCommand(), a.watchCommand(), a.logCommand(), a.logsCommand(), a.doctorCommand(), a.healthCommand())
 	group("make", "Make instances:", a.createCommand(), a.runCommand(), a.chartCommand())
 	group("act", "Act on an instance:", append(a.intentCommands(), a.sendCommand(), a.waitCommand(), a.attachCommand(), a.snapshotCommand())...)
-	root.AddCommand(a.workerCommand())
+	root.AddCommand(a.workerCommand(), a.benchCommand())
 	wrapArgs(root)
 	return root
 }

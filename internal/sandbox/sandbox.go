@@ -214,6 +214,12 @@ func (c *child) exchange(line []byte) {
 	c.answer <- answer{got, err}
 }
 
+// outOfMemory is what the runtime says, with and without the race detector, when
+// it gets no more address space.
+var outOfMemory = []string{
+	"out of memory", "cannot allocate memory", "address space collisions", "failed to allocate", "failed to create new OS thread",
+}
+
 // kill ends the child and tells why it had died, if it had.
 func (w *Worker) kill() string {
 	c := w.child
@@ -222,9 +228,12 @@ func (w *Worker) kill() string {
 	_ = c.cmd.Process.Kill()
 	err := c.cmd.Wait()
 	said := c.said.String()
+	for _, sign := range outOfMemory {
+		if strings.Contains(said, sign) {
+			return "it used up its memory"
+		}
+	}
 	switch {
-	case strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory"):
-		return "it used up its memory"
 	case strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds"):
 		return "it used up its stack"
 	case said != "":

@@ -193,7 +193,13 @@ func TestCreateContainer(t *testing.T) {
 		return len(state.GetHosts()) == 1
 	})
 	q := &fleetv1.CreateInstanceRequest{Name: "web", Container: &fleetv1.ContainerSpec{Image: "counter"}, Start: true, RequestId: "c1"}
-	i, err := r.create(q)
+	var i *fleetv1.Instance
+	var err error
+	// The stream is known a moment after the host is stored.
+	r.eventually("the host takes commands", func() bool {
+		i, err = r.create(q)
+		return status.Code(err) != codes.NotFound
+	})
 	if err != nil || i.GetInstanceId() != "web@h1" || i.GetState() != "absent" {
 		t.Fatalf("create: %v, %v", i, err)
 	}

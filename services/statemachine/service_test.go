@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -99,9 +99,9 @@ func (r *rig) start() {
 		}
 		r.stop = nil
 	}
-	r.eventually("the service takes calls", func() bool {
-		_, err := r.send("nobody", "x", "", nil)
-		return status.Code(err) == codes.NotFound
+	r.eventually("the service owns all shards", func() bool {
+		out, err := healthv1.NewHealthClient(r.link).Check(ctx, &healthv1.HealthCheckRequest{})
+		return err == nil && out.GetStatus() == healthv1.HealthCheckResponse_SERVING
 	})
 }
 

@@ -22,6 +22,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,14 @@ const (
 	lostTime   = 250 * time.Millisecond
 	// writeTime bounds a write: an application that takes nothing is told by a broken connection.
 	writeTime = 5 * time.Second
+	// steadyTime is how long a connection lasts that is dialled again at once when
+	// it breaks; after a shorter one the pauses grow up to dialSlow.
+	steadyTime = time.Second
+	// maxBad bounds the lines of a connection that are no messages; the first is
+	// told, the last breaks it.
+	maxBad = 100
+	// maxText bounds what an application says for people.
+	maxText = 4 << 10
 	// maxPending bounds the messages that wait for ready; statemachine has one event in flight.
 	maxPending = 16
 )
@@ -205,6 +214,7 @@ func (l *Link) loop(ctx context.Context) {
 	defer close(l.done)
 	began, pause, broke := time.Now(), dialFirst, time.Time{}
 	told := false
+	again := dialFirst // the pause after a connection
 	for ctx.Err() == nil {
 		conn, err := l.dial(ctx)
 		if err != nil {
@@ -231,13 +241,24 @@ func (l *Link) loop(ctx context.Context) {
 			continue
 		}
 		pause, broke = dialFirst, time.Time{}
+		connected := time.Now()
 		err = l.serve(ctx, conn)
 		began = time.Now()
 		if l.over() {
 			return
 		}
 		l.log.Debug("channel broken", "run", l.Run(), "err", err)
-		broke = time.Now()
+		broke = began
+		if began.Sub(connected) >= steadyTime {
+			again = dialFirst
+		}
+		// An application that closes each connection would be asked a thousand
+		// times a second, and all that it says is journaled.
+		select {
+		case <-time.After(again):
+		case <-ctx.Done():
+		}
+		again = min(2*again, dialSlow)
 	}
 }
 
@@ -264,6 +285,7 @@ func (l *Link) serve(ctx context.Context, conn net.Conn) error {
 	}()
 	l.sayRestore()
 	r := bufio.NewReaderSize(conn, 64<<10)
+	bad := 0
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -274,7 +296,14 @@ func (l *Link) serve(ctx context.Context, conn net.Conn) error {
 		}
 		var m Message
 		if err := json.Unmarshal(line, &m); err != nil {
-			l.emit(Message{Kind: KindError, Run: l.Run(), Text: fmt.Sprintf("a line that is no message: %v", err)})
+			switch bad++; bad {
+			case 1:
+				l.emit(Message{Kind: KindError, Run: l.Run(), Text: fmt.Sprintf("a line that is no message: %v", err)})
+			case maxBad:
+				err := fmt.Errorf("%d lines that are no messages", bad)
+				l.emit(Message{Kind: KindError, Run: l.Run(), Text: err.Error()})
+				return err
+			}
 			continue
 		}
 		l.take(m)
@@ -309,7 +338,7 @@ func (l *Link) take(m Message) {
 		l.log.Warn("message of another run dropped", "run", run, "got", m.Run, "event", string(m.Kind))
 		return
 	}
-	m.Run = run
+	m.Run, m.Text, m.Error = run, clip(m.Text), clip(m.Error)
 	var flush []outgoing
 	if m.Kind == KindReady {
 		m.Resumed = l.restore != nil && l.restore.Resume || l.ready
@@ -328,6 +357,14 @@ func (l *Link) take(m Message) {
 			l.log.Warn("message to the application", "run", run, "err", err)
 		}
 	}
+}
+
+// clip bounds a text for people.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "…"
 }
 
 // sayRestore sends restore when there is a connection and a run.

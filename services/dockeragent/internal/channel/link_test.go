@@ -163,6 +163,66 @@ func TestLongLine(t *testing.T) {
 	a.told(channel.KindError, 0)
 }
 
+// An application that closes every connection is asked less and less often.
+func TestFlappingIsSlowedDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		a := newApp(t)
+		a.link.Begin("R1", channel.Restore{})
+		for range 20 {
+			a.listen()
+			if _, err := a.lines.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			a.says(`{"type":"ready","run":"R1","sequence":0}`)
+			a.told(channel.KindReady, 0)
+			_ = a.conn.Close()
+		}
+		if took := time.Since(begun); took < 8*time.Second {
+			t.Errorf("20 connections in %v", took)
+		}
+	})
+}
+
+// Lines that are no messages are told twice a connection at most.
+func TestGarbageIsBounded(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.link.Begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	n := 0
+	for ; n < 1000; n++ {
+		if _, err := io.WriteString(a.conn, "garbage {{{\n"); err != nil {
+			break
+		}
+	}
+	if n > 200 {
+		t.Errorf("%d lines of garbage were read", n)
+	}
+	a.told(channel.KindError, 0)
+	a.told(channel.KindError, 0)
+	select {
+	case m := <-a.got:
+		t.Errorf("told a third time: %+v", m)
+	default:
+	}
+}
+
+// What is for people is bounded: it goes into the log of the instance.
+func TestLongErrorIsClipped(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.link.Begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	a.says(`{"type":"error","run":"R1","message":"` + strings.Repeat("ä", 1<<20) + `"}`)
+	if m := a.told(channel.KindError, 0); len(m.Text) > 5000 || !strings.HasSuffix(m.Text, "ä…") {
+		t.Errorf("%d bytes, ending in %q", len(m.Text), m.Text[len(m.Text)-10:])
+	}
+}
+
 func TestFile(t *testing.T) {
 	t.Parallel()
 	f := engine.NewFake()

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -140,6 +141,13 @@ func (t *turn) observe(o *Observation) {
 				data["options"] = i.options()
 			}
 		}
+	}
+	if n := number(data["sequence"]); f.GetEvent() == "app.answer" && t.unasked(n) {
+		if n > i.book.Delivered { // else it is told again
+			t.remark(fleetv1.Severity_SEVERITY_WARNING, f.GetEvent(), fmt.Sprintf(
+				"The application answered event %d, which it was not sent; event %d waits for its answer.", n, i.book.Flight))
+		}
+		return
 	}
 	t.before(f, data)
 	t.run(stimulus{origin: "observation", event: f.GetEvent(), data: data, inferred: f.GetInferred()})

@@ -109,6 +109,18 @@ func (t *turn) answered(sequence uint64) {
 	t.trim()
 }
 
+// unasked says whether the application answers another event than the one that
+// it was sent. Believing it would skip events, and close the chart's breaker
+// over one that stays without an answer.
+func (t *turn) unasked(sequence uint64) bool {
+	i := t.instance
+	if i.book.Flight != 0 {
+		return sequence != i.book.Flight
+	}
+	k := i.firstAfter(i.book.Delivered)
+	return k < len(i.queue) && sequence > i.queue[k].GetSequence()
+}
+
 // land empties the flight.
 func (t *turn) land() {
 	i := t.instance

@@ -192,6 +192,38 @@ func TestDeadLetter(t *testing.T) {
 	}
 }
 
+// An answer to an event that is not out skips none, and leaves the chart waiting
+// for the one that is.
+func TestWrongAnswerMovesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	say := func(event string, data string) *snapshotv1.Step {
+		return b.do(func(t *turn) {
+			t.observe(&Observation{Host: "h1", Fact: &agentv1.Observation{ContainerId: "c1", Event: event, DataJson: []byte(data)}})
+		})
+	}
+	say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	say("docker.inspect", `{"status":"running","running":true,"startedAt":"2026-01-02T00:00:00Z"}`)
+	say("app.ready", `{"sequence":0,"snapshot":0}`)
+	for range 3 {
+		b.do(func(t *turn) { t.enqueue("x", nil, ""); t.settleHead() })
+	}
+	for _, n := range []int{3, 8, 2} {
+		out := say("app.answer", fmt.Sprintf(`{"sequence":%d}`, n))
+		if len(out.GetLog()) != 1 || out.GetLog()[0].GetSeverity() != fleetv1.Severity_SEVERITY_WARNING {
+			t.Errorf("answer %d: log %v, want one warning", n, out.GetLog())
+		}
+	}
+	if b.i.book.Flight != 1 || b.i.book.Delivered != 0 || !b.i.ip.In("breaker.waiting") {
+		t.Errorf("in flight %d, delivered %d, in %v; want 1, 0, waiting", b.i.book.Flight, b.i.book.Delivered, b.i.ip.Configuration())
+	}
+	say("app.answer", `{"sequence":1}`)
+	say("app.answer", `{"sequence":1}`) // told again
+	if b.i.book.Flight != 2 || b.i.book.Delivered != 1 || !b.i.ip.In("breaker.waiting") {
+		t.Errorf("in flight %d, delivered %d, in %v; want 2, 1, waiting", b.i.book.Flight, b.i.book.Delivered, b.i.ip.Configuration())
+	}
+}
+
 // TestProvenStays checks that the last proven snapshot is never evicted.
 func TestProvenStays(t *testing.T) {
 	t.Parallel()

@@ -439,3 +439,23 @@ func TestDeliverToTheDeadWaitsForNothing(t *testing.T) {
 		t.Errorf("it was told %v after the death", waited)
 	}
 }
+
+// The restore of a run that the agent has not noted yet is not stale: the engine
+// is asked before a command is refused for another run.
+func TestCommandAheadOfWhatWasNoted(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	id := created(c, "web", appSpec("web"))
+	f.SetPerturb(func(engine.Event) []engine.Event { return nil }) // nothing is told of the start
+	if err := f.Start(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	in, err := f.Inspect(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.done(c.command("web", id, "restore", nil, func(m *agentv1.Command) { m.RunTime = runTime(in.State.StartedAt) }))
+	f.SetPerturb(nil)
+	c.find("web", "app.ready", 1)
+}

@@ -211,6 +211,15 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 	if !target.Managed {
 		return t, in, target, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusForbidden, Message: "the container is observed only: it has no label chartroom.enable=true, or the engine restarts it itself"}
 	}
+	if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); !c.Run.IsZero() && (err != nil || at.Before(c.Run)) {
+		// A run that began after what was told last: statemachine may act on a
+		// docker.start sooner than the agent has noted it.
+		var err error
+		if in, err = a.engine.Inspect(ctx, c.ContainerID); err != nil {
+			return t, in, target, err
+		}
+		t.Status, t.StartedAt, t.FinishedAt = in.State.Status, in.State.StartedAt, in.State.FinishedAt
+	}
 	if !c.Run.IsZero() {
 		if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); err != nil || !at.Equal(c.Run) {
 			return t, in, target, fmt.Errorf("%w: it is for that of %s, the last one began %s", errStale, c.Run.Format(time.RFC3339Nano), t.StartedAt)

@@ -376,7 +376,8 @@ func (ip *Interpreter) enterStates(enabled *move) {
 	w.entering(enabled)
 	for _, s := range enabled.enter {
 		w.entered++
-		if len(s.invokes) > 0 {
+		// A set: history can enter a state again that was not left.
+		if len(s.invokes) > 0 && !slices.Contains(w.statesToInvoke, s) {
 			w.statesToInvoke = append(w.statesToInvoke, s)
 		}
 		if len(s.data) > 0 && ip.chart.doc.Binding == "late" && ip.firstEntry(s) {

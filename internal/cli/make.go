@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -258,6 +259,9 @@ func pushFile(ctx context.Context, c fleetv1.FleetServiceClient, stdin io.Reader
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !utf8.Valid(document) {
+		return nil, usagef("it is not UTF-8: save the chart in that encoding")
 	}
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))

@@ -231,6 +231,7 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 // arguments of all verbs.
 type arguments struct {
 	Snapshot    uint64            `json:"snapshot"`
+	Resume      bool              `json:"resume"`
 	Grace       *float64          `json:"grace"`
 	Signal      any               `json:"signal"`
 	Force       bool              `json:"force"`
@@ -289,7 +290,7 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) error {
 			before.StartedAt = "" // The run is the present one.
 			r = a.open(c.ContainerID, before, in, target)
 		}
-		a.begin(r, runState{Run: t.StartedAt, Number: args.Snapshot, Snapshot: c.Snapshot}, body, false)
+		a.begin(r, runState{Run: t.StartedAt, Number: args.Snapshot, Snapshot: c.Snapshot}, body, args.Resume)
 		return nil
 	}
 	r, err := a.linked(ctx, c.ContainerID, t.StartedAt)

@@ -27,10 +27,11 @@ func host(t *testing.T, f *rig.Fleet, id string) (*fleetv1.Host, error) {
 	return nil, fmt.Errorf("no host %s among %d", id, len(r.GetHosts()))
 }
 
-// Two agents, each with an engine of its own; one is killed. Its rows become
-// unknown within ten seconds, the other's stay; when it returns, what happened
-// meanwhile is taken in and the gap is shown.
+// Two agents with certificates and token, each with an engine of its own; one
+// is killed. Its rows become unknown within ten seconds, the other's stay; when
+// it returns, what happened meanwhile is taken in and the gap is shown.
 func TestAKilledAgentsRowsAreUnknown(t *testing.T) {
+	rig.Secure(t)
 	other := rig.StartEngine(t)
 	f := rig.StartFleet(t, "pebble:"+t.TempDir())
 	app := f.CreateApp(t, "first")

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -90,7 +89,7 @@ func (f *Fleet) StartAgent(t testing.TB, hostID string, environment ...string) *
 // dial opens a connection that ends with the test.
 func dial(t testing.TB, address string) *grpc.ClientConn {
 	t.Helper()
-	c, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	c, err := grpc.NewClient("passthrough:///"+address, trust(t)...)
 	if err != nil {
 		t.Fatal(err)
 	}

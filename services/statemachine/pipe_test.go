@@ -71,7 +71,7 @@ func TestPipe(t *testing.T) {
 	if err := stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{HostId: "h1", JournalId: "j"}}}); err != nil {
 		t.Fatal(err)
 	}
-	echoed := make(chan error, 1)
+	welcome, echoed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
 			m, err := stream.Recv()
@@ -79,13 +79,21 @@ func TestPipe(t *testing.T) {
 				echoed <- err
 				return
 			}
+			if m.GetWelcome() != nil {
+				close(welcome)
+			}
 			if p := m.GetOpenPipe(); p != nil {
 				echoed <- echo(ctx, agents, p.GetPipeId())
 				return
 			}
 		}
 	}()
-	r.eventually("the agent is welcome", func() bool { return r.host("h1").GetConnected() })
+	// What is stored says so sooner: the welcome goes out after its commit.
+	select {
+	case <-welcome:
+	case err := <-echoed:
+		t.Fatalf("the agent is not welcome: %v", err)
+	}
 	if pipe, err = open("web@h1"); err != nil {
 		t.Fatal(err)
 	}

@@ -459,3 +459,30 @@ func TestCommandAheadOfWhatWasNoted(t *testing.T) {
 	f.SetPerturb(nil)
 	c.find("web", "app.ready", 1)
 }
+
+// An engine that is slow to answer inspect: the start is told by the stamp of its
+// event, and commands that name the run so are for it all the same.
+func TestCommandForARunToldByItsStamp(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	id := created(c, "web", appSpec("web"))
+	answer := make(chan struct{})
+	f.SetDelay(func(op, _ string) time.Duration {
+		if op == "inspect" {
+			<-answer
+		}
+		return 0
+	})
+	if err := f.Start(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	told, _ := field(c.find("web", "docker.start", 1), "startedAt").(string)
+	command := c.command("web", id, "restore", nil, func(m *agentv1.Command) { m.RunTime = runTime(told) })
+	close(answer)
+	c.done(command)
+	run, _ := field(c.find("web", "app.ready", 1), "run").(string)
+	if run == told || run != field(c.find("web", "docker.inspect", 1), "startedAt") {
+		t.Errorf("app.ready of %s, the start was told with %s", run, told)
+	}
+}

@@ -192,9 +192,13 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 	t, known := a.told[c.ContainerID]
 	in, have := a.containers[c.ContainerID]
 	a.mu.Unlock()
-	if !have || !known {
-		var err error
-		if in, err = a.engine.Inspect(ctx, c.ContainerID); err != nil {
+	inspect := func() (err error) {
+		in, err = a.engine.Inspect(ctx, c.ContainerID)
+		return err
+	}
+	// When its run is known by the stamp of an event alone, what is kept may be of the run before.
+	if !have || !known || t.Approx {
+		if err := inspect(); err != nil {
 			return t, in, label.Target{}, err
 		}
 		a.mu.Lock()
@@ -202,7 +206,8 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 		a.mu.Unlock()
 	}
 	if !known || t.Approx {
-		t = observe.Told{Instance: c.Instance, Image: in.Image, Status: in.State.Status, StartedAt: in.State.StartedAt, FinishedAt: in.State.FinishedAt, ExitCode: in.State.ExitCode}
+		t.Instance, t.Image, t.Approx = c.Instance, in.Image, false
+		t.Status, t.StartedAt, t.FinishedAt, t.ExitCode = in.State.Status, in.State.StartedAt, in.State.FinishedAt, in.State.ExitCode
 	}
 	target := targetOf(t)
 	if t.Target == "" {
@@ -211,19 +216,19 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 	if !target.Managed {
 		return t, in, target, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusForbidden, Message: "the container is observed only: it has no label chartroom.enable=true, or the engine restarts it itself"}
 	}
-	if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); !c.Run.IsZero() && (err != nil || at.Before(c.Run)) {
+	if c.Run.IsZero() || t.Began(c.Run) {
+		return t, in, target, nil
+	}
+	if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); err != nil || at.Before(c.Run) {
 		// A run that began after what was told last: statemachine may act on a
 		// docker.start sooner than the agent has noted it.
-		var err error
-		if in, err = a.engine.Inspect(ctx, c.ContainerID); err != nil {
+		if err := inspect(); err != nil {
 			return t, in, target, err
 		}
 		t.Status, t.StartedAt, t.FinishedAt = in.State.Status, in.State.StartedAt, in.State.FinishedAt
 	}
-	if !c.Run.IsZero() {
-		if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); err != nil || !at.Equal(c.Run) {
-			return t, in, target, fmt.Errorf("%w: it is for that of %s, the last one began %s", errStale, c.Run.Format(time.RFC3339Nano), t.StartedAt)
-		}
+	if !t.Began(c.Run) {
+		return t, in, target, fmt.Errorf("%w: it is for that of %s, the last one began %s", errStale, c.Run.Format(time.RFC3339Nano), t.StartedAt)
 	}
 	return t, in, target, nil
 }

@@ -75,13 +75,23 @@ type Told struct {
 	OOMKilled  bool      `json:"oomKilled,omitempty"`
 	Health     string    `json:"health,omitempty"`
 	Target     string    `json:"target,omitempty"` // its JSON, to notice changes
-	Approx     bool      `json:"approx,omitempty"` // StartedAt is an event's stamp, not inspect's
+	Approx     bool      `json:"approx,omitempty"` // StartedAt is Stamp, not inspect's
+	Stamp      string    `json:"stamp,omitempty"`  // of the event by which the run was told, when inspect did not answer
 	LastEvent  time.Time `json:"lastEvent,omitzero"`
 	// Ready and Cursor are the channel's: the run whose application was ready.
 	Ready string `json:"ready,omitempty"`
 }
 
 func (t Told) live() bool { return t.Status == "running" || t.Status == "paused" }
+
+// Began reports whether at is the time that names the run: its StartedAt, or the
+// stamp by which it was told before that was known.
+func (t Told) Began(at time.Time) bool { return sameTime(t.StartedAt, at) || sameTime(t.Stamp, at) }
+
+func sameTime(stamp string, at time.Time) bool {
+	t, err := time.Parse(time.RFC3339Nano, stamp)
+	return err == nil && t.Equal(at)
+}
 
 // Out is an observation with what the agent needs to act on it.
 type Out struct {

@@ -75,7 +75,7 @@ func (c *Core) inferStart(now time.Time, k *container, in *engine.Container) {
 	if s, err := time.Parse(time.RFC3339Nano, in.State.StartedAt); err == nil {
 		at = s
 	}
-	t.Status, t.StartedAt, t.Approx, t.ExitCode, t.OOMKilled = "running", in.State.StartedAt, false, 0, false
+	t.Status, t.StartedAt, t.Approx, t.Stamp, t.ExitCode, t.OOMKilled = "running", in.State.StartedAt, false, "", 0, false
 	k.signals, k.stopSeen, k.oomSeen = nil, false, false
 	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true}
 	o.CommandID, _ = k.cause(now, "start")

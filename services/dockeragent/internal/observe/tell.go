@@ -90,7 +90,10 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		if at == t.StartedAt {
 			return // A repetition of the run that was told already.
 		}
-		t.Status, t.StartedAt, t.Approx, t.ExitCode, t.OOMKilled = "running", at, approx, 0, false
+		t.Status, t.StartedAt, t.Approx, t.Stamp, t.ExitCode, t.OOMKilled = "running", at, approx, "", 0, false
+		if approx {
+			t.Stamp = at
+		}
 		k.signals, k.stopSeen, k.oomSeen = nil, false, false
 		data["startedAt"] = at
 		o.CommandID, _ = k.cause(now, "start")

@@ -237,11 +237,11 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 	i := t.instance
 	switch f.GetEvent() {
 	case "docker.start":
-		t.startedAt(data)
+		t.startedAt(data["startedAt"])
 		t.endRun()
 	case "docker.inspect":
 		if running, _ := data["running"].(bool); running {
-			t.startedAt(data)
+			t.startedAt(data["startedAt"])
 		}
 	case "docker.die":
 		if flight := t.diedInFlight(); flight != nil {
@@ -256,6 +256,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 			i.book.Forced = ""
 		}
 	case "app.ready":
+		t.startedAt(data["run"])
 		i.book.Ready, i.book.Stalled = true, false
 		i.book.Restored = number(data["snapshot"])
 		t.rewind(number(data["sequence"]))
@@ -264,14 +265,17 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 	}
 }
 
-// startedAt notes the start of the present run.
-func (t *turn) startedAt(data map[string]any) {
-	text, _ := data["startedAt"].(string)
+// startedAt notes the start of the present run, of which an agent tells in
+// order. The newest word counts, also when it is an earlier time: docker.start has
+// the stamp of its event when the engine did not answer inspect, and what comes
+// after it the exact time. Commands for the run are refused with any other.
+func (t *turn) startedAt(started any) {
+	text, _ := started.(string)
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || at.Year() < 2000 {
 		return // an engine gives year 1 for "never"
 	}
-	if old := t.instance.view.GetTarget().GetStartedTime(); old == nil || at.After(old.AsTime()) {
+	if old := t.instance.view.GetTarget().GetStartedTime(); old == nil || !at.Equal(old.AsTime()) {
 		t.target().StartedTime = timestamppb.New(at)
 	}
 }

@@ -242,3 +242,29 @@ func TestProvenStays(t *testing.T) {
 		t.Errorf("kept %v", b.i.view.GetSnapshots())
 	}
 }
+
+// The start of a run may be told by the stamp of its event, which is later than
+// the run's: what comes after corrects it, and commands are for the exact one.
+func TestTheRunIsCorrectedByWhatComesAfterIt(t *testing.T) {
+	t.Parallel()
+	const stamp, exact = "2026-01-02T00:00:00.25Z", "2026-01-02T00:00:00.2Z"
+	for event, data := range map[string]string{
+		"docker.inspect": `{"status":"running","running":true,"startedAt":"` + exact + `"}`,
+		"app.ready":      `{"run":"` + exact + `","sequence":0,"snapshot":0}`,
+	} {
+		t.Run(event, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, 10)
+			say := func(event string, data string) {
+				b.do(func(t *turn) {
+					t.observe(&Observation{Host: "h1", Fact: &agentv1.Observation{ContainerId: "c1", Event: event, DataJson: []byte(data)}})
+				})
+			}
+			say("docker.start", `{"startedAt":"`+stamp+`"}`)
+			say(event, data)
+			if got := b.i.view.GetTarget().GetStartedTime().AsTime().Format(time.RFC3339Nano); got != exact {
+				t.Errorf("started %s, want %s", got, exact)
+			}
+		})
+	}
+}

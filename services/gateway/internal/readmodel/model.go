@@ -207,12 +207,13 @@ func (m *Model) apply(changes []*snapshotv1.Change) {
 }
 
 // applyInstance takes in a step. The watch may repeat steps that the list had
-// already shown; a view older than ours is left out, else rows would jump back.
+// already shown: a view older than ours is left out, else rows would jump back, and
+// one that is ours already is no change.
 func (m *Model) applyInstance(v *fleetv1.Instance, entries []*fleetv1.LogEntry) {
 	var known uint64
 	if old := m.instance(v.GetInstanceId()); old != nil && sameLife(old, v) {
 		known = old.GetLogSequence()
-		if v.GetLogSequence() < known {
+		if v.GetLogSequence() < known || v.GetLogSequence() == known && proto.Equal(old, v) {
 			return
 		}
 	}

@@ -511,3 +511,26 @@ func BenchmarkList10000(b *testing.B) {
 		}
 	})
 }
+
+// What the watch repeats after the list is no change: whoever resumes from a
+// token of the list is not told of it again.
+func TestRepetitionIsNoChange(t *testing.T) {
+	t.Parallel()
+	m := New(0)
+	v := &fleetv1.Instance{InstanceId: "i@h", HostId: "h", LogSequence: 3}
+	m.replace(contents{instances: []*fleetv1.Instance{v}})
+	repeat := func(v *fleetv1.Instance) {
+		m.apply([]*snapshotv1.Change{{Change: &snapshotv1.Change_Instance{Instance: &snapshotv1.InstanceChange{Instance: v}}}})
+	}
+	before := m.rev
+	repeat(proto.CloneOf(v))
+	if m.rev != before {
+		t.Errorf("a repetition moved the revision from %d to %d", before, m.rev)
+	}
+	changed := proto.CloneOf(v)
+	changed.State = "running"
+	repeat(changed)
+	if m.rev == before {
+		t.Error("a change without a log entry is lost")
+	}
+}

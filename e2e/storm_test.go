@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/chartroom/chartroom/e2e/internal/rig"
+)
+
+const (
+	stormApps   = 4
+	stormFaults = 16
+)
+
+// Several applications at once, and whatever is drawn is killed, also while
+// the kill before is not got over. CHARTROOM_SEED repeats the order of the
+// kills; their moments are the machine's.
+func TestStormOfKills(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("CHARTROOM_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("CHARTROOM_SEED: %v", err)
+		}
+	}
+	t.Logf("CHARTROOM_SEED=%d scripts/e2e -run %s", seed, t.Name())
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	redis := rig.StartRedis(t)
+	f := rig.StartFleet(t, redis.URL)
+	var apps []*stormApp
+	for n := range stormApps {
+		app := f.CreateApp(t, fmt.Sprintf("storm-%d", n), "chartroom.restart.max", "1000")
+		f.TellStory(t, app.ID)
+		apps = append(apps, &stormApp{App: app, fleet: f, sender: startSending(t, f, app.ID)})
+	}
+	services := []struct {
+		name string
+		kill func()
+	}{
+		{"statemachine", func() { f.Statemachine.Kill(); f.Statemachine.Restart(t) }},
+		{"the agent", func() { f.Agent.Kill(); f.Agent.Restart(t) }},
+		{"snapshot", func() { f.Snapshot.Kill(); f.Snapshot.Restart(t) }},
+		{"redis", func() { redis.Kill(t); redis.Restart(t) }},
+		{"the gateway", func() { f.Gateway.Kill(); f.Gateway.Restart(t) }},
+	}
+	for n := range stormFaults {
+		// Half of the kills meet a fleet that still works off those before.
+		if random.IntN(2) == 0 {
+			for _, a := range apps {
+				a.goOn(t)
+			}
+		}
+		if random.IntN(2) == 0 {
+			a := apps[random.IntN(len(apps))]
+			a.goOn(t)
+			t.Logf("%2d  %s is killed", n, a.Name)
+			rig.KillTarget(t, a.Name)
+		}
+		s := services[random.IntN(len(services))]
+		t.Logf("%2d  %s is killed", n, s.name)
+		s.kill()
+	}
+	for _, a := range apps {
+		a.goOn(t)
+		f.InState(t, a.ID, "running", 60*time.Second)
+		acknowledged := a.sender.stop()
+		checkGreeted(t, a.App, acknowledged)
+	}
+}
+
+// stormApp is an application and who sends to it.
+type stormApp struct {
+	*rig.App
+	fleet  *rig.Fleet
+	sender *sender
+	before uint64
+}
+
+// goOn waits until the application runs and has answered an event since it did so
+// last. Between two deaths one has to be answered, or the chart would have to take
+// that event for the cause.
+func (a *stormApp) goOn(t *testing.T) {
+	t.Helper()
+	rig.Eventually(t, 60*time.Second, a.Name+" goes on", func() error {
+		i, err := a.fleet.Instance(t, a.ID)
+		if err != nil {
+			return err
+		}
+		reached := i.GetQueue().GetDeliveredSequence()
+		if reached <= a.before || !rig.Inspect(t, a.Name).State.Running {
+			return fmt.Errorf("%d events, %d before, %s", reached, a.before, i.GetWhy())
+		}
+		a.before = reached
+		return nil
+	})
+}

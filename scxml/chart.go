@@ -153,6 +153,10 @@ type compiler struct {
 	transitions int
 	// expressions counts what needs data.
 	expressions int
+	// resume holds for every <send> that says nothing else; resumeErr is why
+	// such a one cannot be executed.
+	resume    Resumption
+	resumeErr error
 }
 
 func (k *compiler) compile() error {
@@ -166,6 +170,7 @@ func (k *compiler) compile() error {
 		}
 	}
 	c.root = c.states[0]
+	k.resume, k.resumeErr = k.resumption(k.doc.Root.Element)
 	for i, s := range all {
 		t := c.states[i]
 		if s.Parent != nil {

@@ -27,7 +27,8 @@
 //	}
 //
 // When a [Delayed] of Pending is due, call [Interpreter.Fire] with its number
-// and go on as above. A crash between 1 and 2 means performing the effects
+// and go on as above. After an outage call [Restore], and then
+// [Interpreter.Resume], which moves the delayed sends that ask for it. A crash between 1 and 2 means performing the effects
 // again; a crash before 1 means that nothing happened.
 // step.Microsteps, the trace, is good until the next call on that session:
 // render it, or keep step.Clone().

@@ -170,6 +170,9 @@ type Delayed struct {
 	Due time.Time `json:"due"`
 	// Delay is the delay as evaluated.
 	Delay time.Duration `json:"delay"`
+	// Resume says what becomes of it after an outage; empty means
+	// [ResumeDeadline].
+	Resume Resumption `json:"resume,omitempty"`
 	// Send is what [Interpreter.Fire] will do.
 	Send Send `json:"send"`
 }

@@ -86,6 +86,32 @@ func ExampleRestore() {
 	// [off]
 }
 
+// After an outage the chart says what its delays were for.
+func ExampleInterpreter_Resume() {
+	chart := compile(`<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:chartroom:chart" version="1.0" datamodel="null">
+  <state id="baking">
+    <onentry>
+      <send event="closing" delay="3600s"/>
+      <send event="baked" delay="1200s" cr:resume="remaining"/>
+      <send event="silent" delay="5s" cr:resume="restart"/>
+    </onentry>
+  </state>
+</scxml>`)
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	session, _, _ := scxml.Start(chart, scxml.Input{Now: now})
+	snapshot, _ := session.AppendSnapshot(nil)
+
+	restored, _ := scxml.Restore(chart, snapshot)
+	restored.Resume(now.Add(5*time.Minute), now.Add(2*time.Hour))
+	for _, d := range restored.Pending() {
+		fmt.Println(d.Send.Event.Name, "at", d.Due.Format("15:04:05"))
+	}
+	// Output:
+	// closing at 13:00:00
+	// silent at 14:00:05
+	// baked at 14:15:00
+}
+
 // A document that is not acceptable is refused with its position.
 func ExampleParse() {
 	_, err := scxml.Parse("door.scxml", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">

@@ -105,6 +105,8 @@ type Options struct {
 	// its regions, but not the <parallel> itself. By SCXML 3.13 it leaves that,
 	// too, because the ancestor is a <state> or the <scxml>.
 	ParallelLCCA bool
+	// Resume is the [Resumption] of delayed sends in charts that do not say it.
+	Resume Resumption
 	// NoTrace leaves [Macrostep.Microsteps] empty.
 	NoTrace bool
 	// Datamodel is used by documents without a datamodel attribute:

@@ -70,7 +70,8 @@ func (g *chartGen) content() string {
 		case "self":
 			fmt.Fprintf(&b, `<if cond="counter &lt; 5"><assign location="counter" expr="counter+1"/><send event="%s"><content expr="%s"/></send></if>`, ev, v)
 		case "delayed":
-			fmt.Fprintf(&b, `<send event="%s" id="%s" delay="%dms" namelist="x"/>`, ev, ev, rapid.IntRange(1, 30).Draw(g.t, "delay"))
+			resume := g.pick("resume", []string{"", ` xmlns:cr="urn:chartroom:chart" cr:resume="deadline"`, ` xmlns:cr="urn:chartroom:chart" cr:resume="remaining"`, ` xmlns:cr="urn:chartroom:chart" cr:resume="restart"`})
+			fmt.Fprintf(&b, `<send event="%s" id="%s" delay="%dms" namelist="x"%s/>`, ev, ev, rapid.IntRange(1, 30).Draw(g.t, "delay"), resume)
 		case "cancel":
 			fmt.Fprintf(&b, `<cancel sendid="%s"/>`, ev)
 		case "if":
@@ -176,6 +177,12 @@ func drawChart(t *rapid.T) string {
 %s</scxml>`, g.pick("binding", []string{"early", "late"}), escape(g.pick("value", values)), doc)
 }
 
+// drawnEvents are what a script is made of; "wait" fires what is due next, "outage" is
+// a time in which nobody runs the session.
+var drawnEvents = []string{"e1", "e2", "e3", "wait", "done", "outage"}
+
+const outage = 7 * time.Millisecond
+
 // drawnLimits are low, so that they are met.
 var drawnLimits = scxml.Limits{Microsteps: 200, DataBytes: 1 << 12, Effects: 10_000, Iterations: 1000}
 
@@ -227,11 +234,18 @@ func play(t *rapid.T, doc string, events []string, restore bool) []string {
 			break
 		}
 		in := scxml.Input{Now: now, Seed: uint64(i)}
-		if p := ip.Pending(); name == "wait" {
+		if name == "outage" {
+			stopped := now
+			now = now.Add(outage)
+			ip.Resume(stopped, now)
+			step = scxml.Macrostep{}
+		} else if p := ip.Pending(); name == "wait" {
 			if len(p) == 0 {
 				continue
 			}
-			now = p[0].Due
+			if p[0].Due.After(now) {
+				now = p[0].Due
+			}
 			in.Now = now
 			step, err = ip.Fire(p[0].Seq, in)
 		} else {
@@ -257,7 +271,7 @@ func TestLiveEqualsRestored(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		doc := drawChart(t)
-		events := rapid.SliceOfN(rapid.SampledFrom([]string{"e1", "e2", "e3", "wait", "done"}), 0, 8).Draw(t, "events")
+		events := rapid.SliceOfN(rapid.SampledFrom(drawnEvents), 0, 8).Draw(t, "events")
 		straight := play(t, doc, events, false)
 		if d := cmp.Diff(straight, play(t, doc, events, false)); d != "" {
 			t.Fatalf("the same input gives another step:\n%s\n%s", d, doc)
@@ -276,7 +290,7 @@ func TestOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		// The oracle knows no XML.
 		doc := strings.Replace(drawChart(t), `<data id="z"><b a="1"/></data>`, `<data id="z">some text</data>`, 1)
-		events := rapid.SliceOfN(rapid.SampledFrom([]string{"e1", "e2", "e3", "wait", "done"}), 0, 8).Draw(t, "events")
+		events := rapid.SliceOfN(rapid.SampledFrom(drawnEvents), 0, 8).Draw(t, "events")
 		want := oracle(t, doc, events)
 		for _, restore := range []bool{false, true} {
 			if d := cmp.Diff(want, kernel(t, doc, events, restore)); d != "" {
@@ -291,6 +305,7 @@ type machine interface {
 	Configuration() []string
 	Invocations() []string
 	Pending() []scxml.Delayed
+	Resume(stopped, now time.Time)
 	Data() map[string]any
 }
 
@@ -312,11 +327,18 @@ func drive(t *rapid.T, m machine, step scxml.Macrostep, events []string, finishe
 			break
 		}
 		in := scxml.Input{Now: now, Seed: uint64(i)}
-		if p := m.Pending(); name == "wait" {
+		if name == "outage" {
+			stopped := now
+			now = now.Add(outage)
+			m.Resume(stopped, now)
+			step = scxml.Macrostep{}
+		} else if p := m.Pending(); name == "wait" {
 			if len(p) == 0 {
 				continue
 			}
-			now = p[0].Due
+			if p[0].Due.After(now) {
+				now = p[0].Due
+			}
 			in.Now = now
 			step = fire(p[0].Seq, in)
 		} else {
@@ -344,6 +366,9 @@ func oracle(t *rapid.T, doc string, events []string) []string {
 
 // restoring is a session that can be replaced by what was saved of it.
 type restoring struct{ *scxml.Interpreter }
+
+// Resume makes Resume what the oracle has.
+func (r *restoring) Resume(stopped, now time.Time) { r.Interpreter.Resume(stopped, now) }
 
 func (r *restoring) restore(t *rapid.T) {
 	b, err := r.AppendSnapshot(nil)

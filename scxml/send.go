@@ -36,6 +36,9 @@ type send struct {
 	idlocation                *datamodel.Expr
 	event, target, typ, delay valueOrExpr
 	payload                   *payload
+	resume                    Resumption
+	// misused is why the <send> fails whenever it is executed, or nil.
+	misused error
 }
 
 func (k *compiler) send(n node, e *Element) executable {
@@ -54,6 +57,7 @@ func (k *compiler) send(n node, e *Element) executable {
 			k.problem(e.Position, "%v", err)
 		}
 	}
+	x.resume, x.misused = k.resumption(e)
 	return x
 }
 
@@ -77,6 +81,9 @@ func (x *send) execute(ip *Interpreter) error {
 }
 
 func (x *send) send(ip *Interpreter, id string) error {
+	if x.misused != nil {
+		return x.misused
+	}
 	if x.idlocation != nil {
 		if err := ip.data.Put(x.idlocation, id); err != nil {
 			return err
@@ -131,7 +138,7 @@ func (x *send) send(ip *Interpreter, id string) error {
 		return fmt.Errorf("more than %d delayed sends", ip.chart.limits.Pending)
 	}
 	ip.seldom().delays++
-	d := Delayed{Seq: ip.rare.delays, Due: ip.now.Add(delay), Delay: delay, Send: s}
+	d := Delayed{Seq: ip.rare.delays, Due: ip.now.Add(delay), Delay: delay, Resume: x.resume, Send: s}
 	ip.addPending(d)
 	r := ip.record()
 	r.Delayed = append(r.Delayed, Scheduled{d.Seq, id, event, delay})

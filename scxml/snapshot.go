@@ -141,8 +141,8 @@ func lengthBefore(dst []byte, at int) []byte {
 
 // Restore makes the session that [Interpreter.AppendSnapshot] or
 // [Interpreter.AppendJSON] wrote. No content runs and no effect comes out.
-// Delayed sends keep their deadline: those that are late are due at once. The
-// error wraps [ErrBadSnapshot], or [ErrUnknownState] when the snapshot is of a
+// Delayed sends keep their deadline: those that are late are due at once, unless
+// [Interpreter.Resume] is called and moves those that ask for it. The error wraps [ErrBadSnapshot], or [ErrUnknownState] when the snapshot is of a
 // chart with other states.
 func Restore(c *Chart, snapshot []byte) (*Interpreter, error) {
 	var ip *Interpreter

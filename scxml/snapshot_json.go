@@ -42,10 +42,11 @@ type snapshot struct {
 }
 
 type savedDelayed struct {
-	Seq   uint64          `json:"seq"`
-	Due   int64           `json:"due"`
-	Delay time.Duration   `json:"delay"`
-	Send  json.RawMessage `json:"send"`
+	Seq    uint64          `json:"seq"`
+	Due    int64           `json:"due"`
+	Delay  time.Duration   `json:"delay"`
+	Resume Resumption      `json:"resume,omitempty"`
+	Send   json.RawMessage `json:"send"`
 }
 
 type savedInvocation struct {
@@ -161,7 +162,7 @@ func appendDelayed(dst []byte, d Delayed) []byte {
 		params[i] = []any{p.Name, p.Value}
 	}
 	ev := d.Send.Event
-	return datamodel.AppendCanonical(dst, map[string]any{
+	saved := map[string]any{
 		"seq": strconv.FormatUint(d.Seq, 10), "due": strconv.FormatInt(d.Due.UnixNano(), 10),
 		"delay": strconv.FormatInt(int64(d.Delay), 10),
 		"id":    d.Send.SendID, "target": d.Send.Target, "type": d.Send.Type, "content": d.Send.Content,
@@ -170,7 +171,11 @@ func appendDelayed(dst []byte, d Delayed) []byte {
 			"name": ev.Name, "type": string(ev.Type), "sendid": ev.SendID, "origin": ev.Origin,
 			"origintype": ev.OriginType, "invokeid": ev.InvokeID, "data": ev.Data,
 		},
-	})
+	}
+	if d.Resume != "" {
+		saved["resume"] = string(d.Resume)
+	}
+	return datamodel.AppendCanonical(dst, saved)
 }
 
 // restoreJSON reads what AppendJSON wrote.
@@ -325,6 +330,9 @@ func restoreDelayed(raw []byte) (Delayed, error) {
 		return d, err
 	}
 	d.Delay = time.Duration(delay)
+	if d.Resume, err = Resumption(str(m, "resume")).check(); err != nil {
+		return d, err
+	}
 	params, _ := m["params"].([]any)
 	for _, p := range params {
 		if p, ok := p.([]any); ok && len(p) == 2 {

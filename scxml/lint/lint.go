@@ -54,7 +54,7 @@ const (
 )
 
 // Namespace is that of chartroom's own attributes.
-const Namespace = "urn:chartroom:chart"
+const Namespace = scxml.Extension
 
 // Finding is one mistake.
 type Finding struct {

@@ -91,6 +91,9 @@ func (l *linter) attributesOf(e *scxml.Element) {
 		case a.Name == "admit" && a.Space != "" && a.Space != "xmlns" && a.Space != Namespace:
 			l.find(e.Position, Warning, RuleAdmit, "admit is in namespace %q and has no effect: %q is the one that means something", a.Space, Namespace)
 		case a.Space != Namespace:
+		case a.Name == "resume" && e.Name != "send" && e.Name != "scxml":
+			l.find(e.Position, Warning, RuleUnknown, "resume has no effect on <%s>, only on <send> and <scxml>", e.Name)
+		case a.Name == "resume": // a wrong value is a problem of the chart
 		case a.Name != "admit":
 			l.find(e.Position, Warning, RuleUnknown, "there is no attribute %s in namespace %q", a.Name, Namespace)
 		case e.Name != "state" && e.Name != "parallel" && e.Name != "final":

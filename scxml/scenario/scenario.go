@@ -25,6 +25,8 @@
 //	advance DURATION      move the clock; delayed sends fire at their times
 //	stop                  end the session from outside
 //	restore               save and restore; fails if the copy is not the same
+//	outage DURATION       save, let the clock go on while nobody runs the session,
+//	                      restore and resume
 //	enabled [PREFIX]      print the events that have a transition now
 //	accepts NAME          print true or false
 //	pending               print the delayed sends
@@ -213,6 +215,8 @@ func (p *player) run(name, rest string) (string, error) {
 		return p.report(step, err)
 	case "restore":
 		return "", p.saveAndRestore()
+	case "outage":
+		return "", p.outage(rest)
 	case "enabled":
 		enabled := slices.DeleteFunc(p.ip.Enabled(), func(e string) bool { return !strings.HasPrefix(e, rest) })
 		return "enabled: " + list(enabled) + "\n", nil
@@ -313,6 +317,21 @@ func parseEvent(s string) (scxml.Event, error) {
 		}
 	}
 	return ev, nil
+}
+
+// outage lets the clock go on without the session.
+func (p *player) outage(duration string) error {
+	d, err := time.ParseDuration(duration)
+	if err == nil {
+		err = p.saveAndRestore()
+	}
+	if err != nil {
+		return err
+	}
+	stopped := p.now
+	p.now = stopped.Add(d)
+	p.ip.Resume(stopped, p.now)
+	return nil
 }
 
 // advance fires what is due on the way, each at its time.

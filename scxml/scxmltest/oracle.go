@@ -3,6 +3,7 @@
 package scxmltest
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -118,6 +119,21 @@ func (o *Oracle) Fire(seq uint64, in scxml.Input) scxml.Macrostep {
 	o.dispatch(d.Send)
 	o.mainEventLoop()
 	return o.end()
+}
+
+// Resume is [scxml.Interpreter.Resume], after an outage that begins now.
+func (o *Oracle) Resume(stopped, now time.Time) {
+	for i, d := range o.pending {
+		switch d.Resume {
+		case scxml.ResumeRemaining:
+			o.pending[i].Due = now.Add(d.Due.Sub(stopped))
+		case scxml.ResumeRestart:
+			o.pending[i].Due = now.Add(d.Delay)
+		}
+	}
+	slices.SortStableFunc(o.pending, func(a, b scxml.Delayed) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Seq, b.Seq))
+	})
 }
 
 // Pending, Configuration, Invocations, Data and Finished are those of the

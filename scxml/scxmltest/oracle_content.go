@@ -310,6 +310,9 @@ func (o *Oracle) send(e *scxml.Element) error {
 	}
 	o.delays++
 	d := scxml.Delayed{Seq: uint64(o.delays), Due: o.now.Add(delay), Delay: delay, Send: s}
+	if r, _ := e.Attribute(scxml.Extension, "resume"); r != "deadline" {
+		d.Resume = scxml.Resumption(r)
+	}
 	o.pending = append(o.pending, d)
 	slices.SortStableFunc(o.pending, func(a, b scxml.Delayed) int { return a.Due.Compare(b.Due) })
 	r := o.current()

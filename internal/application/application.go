@@ -18,9 +18,10 @@
 //   - The order on the wire is: what the event sent out, the snapshot that
 //     contains the event, the answer. Whoever has the answer has the rest.
 //   - A restored session numbers what it sends out as it did the first time.
-//   - Delayed sends fire on the real clock, and after a restore those that are
-//     late at once. They are no events of the contract: what they changed since
-//     the last snapshot is not replayed, so each gets a snapshot of its own.
+//   - Delayed sends fire on the real clock, and after a restore when their
+//     cr:resume says: by default at their time, those that are late at once.
+//     They are no events of the contract: what they changed since the last
+//     snapshot is not replayed, so each gets a snapshot of its own.
 package application
 
 import (

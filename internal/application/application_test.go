@@ -290,6 +290,47 @@ func TestDelayedSendsSurvive(t *testing.T) {
 	}
 }
 
+// A delay that the chart wants to begin again does so when it is restored.
+func TestDelayedSendsResume(t *testing.T) {
+	t.Parallel()
+	chart := compile(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:chartroom:chart" version="1.0">
+  <state id="s"><onentry><send event="kept" delay="3600s"/><send event="again" delay="3600s" cr:resume="restart"/></onentry></state></scxml>`)
+	r := start(t, application.Config{Chart: chart})
+	r.send(line{"type": "restore", "run": "R1", "snapshot": nil, "sequence": 0})
+	saved := find(r.until("snapshot"), "snapshot")["snapshot"]
+	again := start(t, application.Config{Chart: chart})
+	again.restore("R2", saved, 0)
+	again.send(line{"type": "take_snapshot", "run": "R2"})
+	before, after := deadlines(t, saved), deadlines(t, find(again.until("snapshot"), "snapshot")["snapshot"])
+	if before["kept"] != after["kept"] || before["again"] >= after["again"] {
+		t.Errorf("deadlines were %v and are %v, want the same for kept and a later one for again", before, after)
+	}
+}
+
+// deadlines gives the delayed sends in a snapshot of ours, by event.
+func deadlines(t *testing.T, snapshot any) map[string]string {
+	t.Helper()
+	text, _ := snapshot.(line)["session"].(string)
+	body, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var session struct {
+		Pending []struct {
+			Due   string
+			Event struct{ Name string }
+		}
+	}
+	if err := json.Unmarshal(body, &session); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, d := range session.Pending {
+		out[d.Event.Name] = d.Due
+	}
+	return out
+}
+
 func TestFaultsAreSaidAndSurvived(t *testing.T) {
 	t.Parallel()
 	r := start(t, application.Config{Chart: compile(t, story)})

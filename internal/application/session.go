@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chartroom/chartroom/scxml"
 )
@@ -63,6 +64,8 @@ func (a *Application) restore(m inbound) error {
 		a.fault("%v", err)
 		return err
 	}
+	// An application that was not running had an outage, whatever the reason.
+	a.dirty = session.Resume(time.Time{}, time.Now())
 	a.session, a.ordinal = session, ordinal
 	a.done = session.Finished() != nil
 	a.say("ready: restored, %d events contained", a.cursor)

@@ -80,11 +80,13 @@ func HTTPEvent(method, location, contentType, body string) Event {
 	data := map[string]any{}
 	for name, values := range fields {
 		if name == eventNameField {
-			ev.Name = values[0]
+			if values[0] != "" {
+				ev.Name = strings.ToValidUTF8(values[0], "\uFFFD")
+			}
 			continue
 		}
 		// The last of a name wins, as for parameters elsewhere.
-		data[name] = values[len(values)-1]
+		data[strings.ToValidUTF8(name, "\uFFFD")] = values[len(values)-1]
 	}
 	if len(data) > 0 {
 		ev.Data = data

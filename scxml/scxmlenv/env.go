@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package scxmlenv runs sessions of package scxml on a virtual clock: it routes
-// events between sessions, starts invoked ones, and fires delayed sends in the
-// order in which they are due, without waiting. It is the smallest environment
-// that is complete for charts alone, made for tests, for trying charts out and
-// for reading: it shows what a real one has to do.
-//
-// Nothing here is durable and nothing is concurrent: an [Env] has one owner and
-// starts no goroutine. Equal calls give equal results.
 package scxmlenv
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -20,39 +14,90 @@ import (
 	"github.com/chartroom/chartroom/scxml"
 )
 
-// Config says what an [Env] is given. The zero value is usable.
+// Config says what an environment is given. The zero value is usable.
 type Config struct {
-	// Now is where the clock starts; zero means 2000-01-01 UTC.
+	// Now is where a virtual clock starts; zero means 2000-01-01 UTC.
 	Now time.Time
-	// Load fetches invoked documents; nil refuses everything.
+	// Base is what relative URIs are relative to in charts that were given to
+	// Start; those of invoked documents are relative to where the document came
+	// from. Empty leaves them as they are written.
+	Base string
+	// Load fetches what src of <invoke>, <script> and <data> names; nil refuses
+	// everything. A [Live] calls it from many goroutines and has one of its own.
 	Load func(uri string) ([]byte, error)
-	// Options are used to compile invoked documents.
+	// Options are used by [Env.Compile] and for invoked documents.
 	Options scxml.Options
+	// Accept, if not nil, is asked about every chart that is invoked, and says
+	// why it may not run. A [Live] calls it from many goroutines.
+	Accept func(c *scxml.Chart) error
 	// Observe, if not nil, is told of every step right after it was made.
 	Observe func(s *Session, step scxml.Macrostep)
-	// Perform, if not nil, is given sends and invokes of types that Env does
-	// not know. false means that it does not know them either: the session
-	// then gets error.communication.
+	// Perform, if not nil, is given sends and invokes of types that the
+	// environment does not know, and sends that reach nobody. false means that it
+	// does not know them either: the session then gets error.communication.
 	Perform func(s *Session, e scxml.Effect) bool
 	// Restore saves and restores every session after every step, as a runtime
 	// does that crashes all the time. Nothing must change by it.
 	Restore bool
 	// MaxSteps bounds the steps of one call of Advance or Settle; zero means
-	// 100,000.
+	// 100,000. A Live has no such calls.
 	MaxSteps int
+	// MaxSessions bounds the sessions at a time; zero means 1,000. An <invoke>
+	// beyond it fails.
+	MaxSessions int
+	// MaxQueue bounds the events that wait; zero means 100,000. One that is sent
+	// beyond it fails.
+	MaxQueue int
 }
 
-// Env is a set of sessions on one virtual clock. Not safe for concurrent use.
+func (c Config) resolved() Config {
+	if c.Now.IsZero() {
+		c.Now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	for _, f := range []struct {
+		value *int
+		usual int
+	}{{&c.MaxSteps, 100_000}, {&c.MaxSessions, 1_000}, {&c.MaxQueue, 100_000}} {
+		if *f.value == 0 {
+			*f.value = f.usual
+		}
+	}
+	return c
+}
+
+// Env is a set of sessions on one clock, a virtual one if it comes from [New]. Not
+// safe for concurrent use.
 type Env struct {
 	config   Config
+	world    world
 	now      time.Time
-	seed     uint64
 	sessions map[string]*Session
 	order    []*Session
 	inbox    []message
-	count    int
+	// count are the sessions that were ever made, starting those being loaded.
+	count, starting int
 	// err is the first failure of Config.Restore.
 	err error
+}
+
+// world is how an Env reaches what is not its own.
+type world interface {
+	// seed gives a seed for a step.
+	seed() uint64
+	// location is the address of a session for the Basic HTTP event I/O
+	// processor; empty if there is none.
+	location(sessionID string) string
+	// post does a send of that processor and calls done with what became of it.
+	// false means that it cannot.
+	post(from *Session, x scxml.Send, done func(error)) bool
+	// await does work, which does not touch the Env, and calls done with its
+	// error when the Env may be touched again.
+	await(work func() error, done func(error))
+	// guard makes a step and ends it when it takes too long; begun is to be
+	// called with the session. It says whether it had to.
+	guard(step func(begun func(*scxml.Interpreter))) (interrupted bool)
+	// live says that somebody else calls Env.turn.
+	live() bool
 }
 
 // Session is a session in an [Env].
@@ -63,94 +108,193 @@ type Session struct {
 	Parent   *Session
 	InvokeID string
 	children map[string]*Session
+	base     string
+	ended    bool
+	// lost is set when a step was interrupted.
+	lost *scxml.Done
 }
 
+// Finished says whether the session has ended, and how. The pointer is nil while
+// it has not.
+func (s *Session) Finished() *scxml.Done {
+	if s.lost != nil {
+		done := *s.lost
+		return &done
+	}
+	return s.Interpreter.Finished()
+}
+
+// message is an event that waits.
 type message struct {
 	to *Session
 	ev scxml.Event
+	at time.Time
 }
 
-// location begins the addresses of sessions for the Basic HTTP event I/O
-// processor. No request is ever made: Env knows its sessions.
-const location = "http://scxmlenv.invalid/"
+var (
+	errUnknown = errors.New("there is no such session")
+	errFull    = errors.New("too many events wait")
+)
 
-// New makes an environment without sessions.
+// New makes an environment on a virtual clock, without sessions.
 func New(c Config) *Env {
-	if c.Now.IsZero() {
-		c.Now = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
-	if c.MaxSteps == 0 {
-		c.MaxSteps = 100_000
-	}
+	e := newEnv(c)
+	e.world = &virtual{env: e}
+	return e
+}
+
+func newEnv(c Config) *Env {
+	c = c.resolved()
 	return &Env{config: c, now: c.Now, sessions: map[string]*Session{}}
 }
 
 // Now is what the clock shows.
 func (e *Env) Now() time.Time { return e.now }
 
-// Sessions lists all sessions in the order in which they started, finished
-// ones included.
+// Sessions lists the sessions that run, in the order in which they started.
 func (e *Env) Sessions() []*Session { return slices.Clone(e.order) }
 
-// Start starts a session and handles what follows from it at this moment. An
-// empty SessionID is replaced by a unique one; Now and Seed are set by Env.
-func (e *Env) Start(c *scxml.Chart, in scxml.Input) (*Session, error) {
-	s, err := e.start(c, in, nil, "")
+// Compile makes a chart of a document that came from base, or from Config.Base if
+// that is empty, with the options and the access of the environment.
+func (e *Env) Compile(name string, doc []byte, base string) (*scxml.Chart, error) {
+	if base == "" {
+		base = e.config.Base
+	}
+	d, err := scxml.Parse(name, doc, e.config.Options.Limits)
 	if err != nil {
+		return nil, err
+	}
+	o := e.config.Options
+	if e.config.Load != nil {
+		o.Load = func(uri string) ([]byte, error) {
+			uri, err := resolve(base, uri)
+			if err != nil {
+				return nil, err
+			}
+			return e.config.Load(uri)
+		}
+	}
+	return scxml.Compile(d, o)
+}
+
+// resolve makes an absolute URI of ref if base is one.
+func resolve(base, ref string) (string, error) {
+	if base == "" {
+		return ref, nil
+	}
+	b, err := url.Parse(base)
+	if err != nil {
+		return "", err
+	}
+	// "file:name" is no URI, but what documents say for a file beside them.
+	if name, ok := strings.CutPrefix(ref, "file:"); ok && !strings.HasPrefix(name, "/") {
+		ref = name
+	}
+	r, err := b.Parse(ref)
+	if err != nil {
+		return "", err
+	}
+	return r.String(), nil
+}
+
+// Start starts a session and handles what follows from it at this moment. An
+// empty SessionID is replaced by a unique one; Now and Seed are set by Env, and so
+// is the location of the Basic HTTP event I/O processor unless "basichttp" is in
+// IOProcessors: then the session is known by that, such as behind a proxy.
+func (e *Env) Start(c *scxml.Chart, in scxml.Input) (*Session, error) {
+	s := &Session{base: e.config.Base}
+	if err := e.start(s, c, in); err != nil {
 		return nil, err
 	}
 	return s, e.Settle()
 }
 
-func (e *Env) start(c *scxml.Chart, in scxml.Input, parent *Session, invokeID string) (*Session, error) {
+// start makes the first step of s.
+func (e *Env) start(s *Session, c *scxml.Chart, in scxml.Input) error {
 	e.count++
 	if in.SessionID == "" {
 		in.SessionID = fmt.Sprintf("session%d", e.count)
 	}
 	if e.sessions[in.SessionID] != nil {
-		return nil, fmt.Errorf("start session %s: the id is taken", in.SessionID)
+		return fmt.Errorf("start session %s: the id is taken", in.SessionID)
 	}
-	in.InvokeID = invokeID
+	s.ID, s.children = in.SessionID, map[string]*Session{}
+	in.InvokeID = s.InvokeID
 	in.IOProcessors = maps.Clone(in.IOProcessors)
-	if in.IOProcessors == nil {
-		in.IOProcessors = map[string]string{}
+	if at := e.world.location(s.ID); at != "" && in.IOProcessors["basichttp"] == "" {
+		if in.IOProcessors == nil {
+			in.IOProcessors = map[string]string{}
+		}
+		in.IOProcessors[scxml.BasicHTTPProcessor], in.IOProcessors["basichttp"] = at, at
 	}
-	in.IOProcessors[scxml.BasicHTTPProcessor] = location + in.SessionID
-	in.IOProcessors["basichttp"] = location + in.SessionID
-	s := &Session{ID: in.SessionID, Parent: parent, InvokeID: invokeID, children: map[string]*Session{}}
-	t := e.tick()
-	in.Now, in.Seed = t.Now, t.Seed
-	ip, step, err := scxml.Start(c, in)
-	if err != nil {
-		return nil, err
-	}
-	s.Interpreter = ip
 	e.sessions[s.ID] = s
 	e.order = append(e.order, s)
-	if parent != nil {
-		parent.children[invokeID] = s
+	err := e.step(s, func(now scxml.Input, begun func(*scxml.Interpreter)) (step scxml.Macrostep, err error) {
+		in.Now, in.Seed, in.Begun = now.Now, now.Seed, begun
+		s.Interpreter, step, err = scxml.Start(c, in)
+		return step, err
+	})
+	if err != nil {
+		e.forget(s)
 	}
-	e.perform(s, step)
-	return s, nil
+	return err
 }
 
-// tick gives the input of the next step.
-func (e *Env) tick() scxml.Input {
-	e.seed++
-	return scxml.Input{Now: e.now, Seed: e.seed}
+// step makes a step of s and does what it asks for.
+func (e *Env) step(s *Session, take func(scxml.Input, func(*scxml.Interpreter)) (scxml.Macrostep, error)) (err error) {
+	var step scxml.Macrostep
+	interrupted := e.world.guard(func(begun func(*scxml.Interpreter)) {
+		if s.Interpreter != nil {
+			begun(s.Interpreter)
+		}
+		step, err = take(scxml.Input{Now: e.now, Seed: e.world.seed()}, begun)
+	})
+	if interrupted {
+		// What the session is now depends on when it was interrupted.
+		s.lost = &scxml.Done{Fault: "a step took too long and was interrupted"}
+		step, err = scxml.Macrostep{Effects: []scxml.Effect{*s.lost}, Done: s.Finished()}, nil
+	}
+	if err == nil {
+		e.perform(s, step)
+	}
+	return err
 }
 
-// Deliver delivers ev to s and handles what follows from it at this moment.
+// forget takes a session out that has ended.
+func (e *Env) forget(s *Session) {
+	s.ended = true
+	delete(e.sessions, s.ID)
+	e.order = slices.DeleteFunc(e.order, func(o *Session) bool { return o == s })
+	e.inbox = slices.DeleteFunc(e.inbox, func(m message) bool { return m.to == s })
+}
+
+// Deliver delivers ev to s and handles what follows from it at this moment. An
+// event for a session that has ended is lost.
 func (e *Env) Deliver(s *Session, ev scxml.Event) error {
-	e.inbox = append(e.inbox, message{s, ev})
+	if err := e.queue(s, ev); err != nil && !errors.Is(err, errUnknown) {
+		return err
+	}
 	return e.Settle()
 }
 
+// queue lets ev wait for s.
+func (e *Env) queue(s *Session, ev scxml.Event) error {
+	switch {
+	case s == nil || s.ended:
+		return errUnknown
+	case len(e.inbox) >= e.config.MaxQueue:
+		return errFull
+	}
+	e.inbox = append(e.inbox, message{s, ev, e.now})
+	return nil
+}
+
 // Settle handles waiting events and delayed sends that are due now, until there
-// is none.
+// is none. In a [Live], whose goroutine does that, it does nothing.
 func (e *Env) Settle() error { return e.until(e.now) }
 
 // Advance moves the clock by d; delayed sends fire on the way, each at its time.
+// It is not for a [Live].
 func (e *Env) Advance(d time.Duration) error {
 	end := e.now.Add(d)
 	if err := e.until(end); err != nil {
@@ -161,6 +305,7 @@ func (e *Env) Advance(d time.Duration) error {
 }
 
 // Run advances until s has finished, nothing is left to happen, or d has passed.
+// It is not for a [Live].
 func (e *Env) Run(s *Session, d time.Duration) error {
 	end := e.now.Add(d)
 	for s.Finished() == nil {
@@ -176,34 +321,46 @@ func (e *Env) Run(s *Session, d time.Duration) error {
 }
 
 func (e *Env) until(end time.Time) error {
-	for n := 0; ; n++ {
-		if e.err != nil {
-			return e.err
-		}
-		if n > e.config.MaxSteps {
-			return fmt.Errorf("more than %d steps without an end", e.config.MaxSteps)
-		}
-		if len(e.inbox) > 0 {
-			m := e.inbox[0]
-			e.inbox = e.inbox[1:]
-			if step, err := m.to.Deliver(m.ev, e.tick()); err == nil {
-				e.perform(m.to, step)
-			}
-			continue
-		}
-		s, due, ok := e.next()
-		if !ok || due.After(end) {
-			return nil
-		}
-		if due.After(e.now) {
-			e.now = due
-		}
-		step, err := s.Fire(s.Pending()[0].Seq, e.tick())
-		if err != nil {
+	if e.world.live() {
+		return nil
+	}
+	for range e.config.MaxSteps {
+		if did, err := e.turn(end); err != nil || !did {
 			return err
 		}
-		e.perform(s, step)
 	}
+	return fmt.Errorf("more than %d steps without an end", e.config.MaxSteps)
+}
+
+// turn handles what comes first: an event that waits, or a delayed send that is due
+// until end. It says whether there was one.
+func (e *Env) turn(end time.Time) (bool, error) {
+	s, due, pending := e.next()
+	// Events for a session that is being loaded wait for it.
+	i := slices.IndexFunc(e.inbox, func(m message) bool { return m.to.Interpreter != nil })
+	if i >= 0 && !(pending && due.Before(e.inbox[i].at)) {
+		m := e.inbox[i]
+		if i == 0 {
+			e.inbox = e.inbox[1:]
+		} else {
+			e.inbox = slices.Delete(e.inbox, i, i+1)
+		}
+		// An error is about data that no session can take.
+		_ = e.step(m.to, func(in scxml.Input, _ func(*scxml.Interpreter)) (scxml.Macrostep, error) {
+			return m.to.Deliver(m.ev, in)
+		})
+		return true, e.err
+	}
+	if !pending || due.After(end) {
+		return false, nil
+	}
+	if due.After(e.now) {
+		e.now = due
+	}
+	err := e.step(s, func(in scxml.Input, _ func(*scxml.Interpreter)) (scxml.Macrostep, error) {
+		return s.Fire(s.Pending()[0].Seq, in)
+	})
+	return true, errors.Join(e.err, err)
 }
 
 // next finds the delayed send that is due first; sessions that started earlier
@@ -215,134 +372,4 @@ func (e *Env) next() (s *Session, due time.Time, ok bool) {
 		}
 	}
 	return s, due, ok
-}
-
-func (e *Env) perform(s *Session, step scxml.Macrostep) {
-	if e.config.Observe != nil {
-		e.config.Observe(s, step)
-	}
-	if e.config.Restore {
-		if err := s.restore(); err != nil {
-			e.err = err
-		}
-	}
-	for _, effect := range step.Effects {
-		switch x := effect.(type) {
-		case scxml.Send:
-			if !e.send(s, x) {
-				e.fail(s, "error.communication", x.SendID, "", fmt.Sprintf("send to %q cannot be delivered", x.Target))
-			}
-		case scxml.Invoke:
-			if err := e.invoke(s, x); err != nil {
-				e.fail(s, "error.communication", "", x.ID, err.Error())
-			}
-		case scxml.Uninvoke:
-			e.stop(s.children[x.ID])
-		case scxml.Forward:
-			if c := s.children[x.InvokeID]; c != nil {
-				e.inbox = append(e.inbox, message{c, x.Event})
-			}
-		case scxml.Done:
-			if s.Parent != nil && s.Parent.children[s.InvokeID] == s {
-				e.inbox = append(e.inbox, message{s.Parent, scxml.Event{
-					Name: "done.invoke." + s.InvokeID, InvokeID: s.InvokeID, Data: x.Data,
-				}})
-				delete(s.Parent.children, s.InvokeID)
-			}
-		}
-	}
-}
-
-// restore replaces the session by what its snapshot says.
-func (s *Session) restore() error {
-	snapshot, err := s.AppendSnapshot(nil)
-	if err != nil {
-		return err
-	}
-	s.Interpreter, err = scxml.Restore(s.Chart(), snapshot)
-	return err
-}
-
-func (e *Env) fail(s *Session, name, sendID, invokeID, text string) {
-	e.inbox = append(e.inbox, message{s, scxml.Event{
-		Name: name, Type: scxml.Platform, SendID: sendID, InvokeID: invokeID, Data: text,
-	}})
-}
-
-func (e *Env) send(s *Session, x scxml.Send) bool {
-	if id, ok := strings.CutPrefix(x.Target, location); ok && x.Type == scxml.BasicHTTPProcessor {
-		to := e.sessions[id]
-		if to == nil || to.Finished() != nil {
-			return false
-		}
-		contentType, body := x.HTTPBody()
-		e.inbox = append(e.inbox, message{to, scxml.HTTPEvent("POST", x.Target, contentType, body)})
-		return true
-	}
-	if x.Type != scxml.SCXMLProcessor {
-		return e.config.Perform != nil && e.config.Perform(s, x)
-	}
-	var to *Session
-	switch {
-	case x.Target == "#_parent":
-		// A child that was ended must not be heard any more (SCXML 6.4.3).
-		if s.Parent != nil && s.Parent.children[s.InvokeID] == s {
-			to = s.Parent
-		} else {
-			return true
-		}
-	case strings.HasPrefix(x.Target, "#_scxml_"):
-		to = e.sessions[strings.TrimPrefix(x.Target, "#_scxml_")]
-	default:
-		to = s.children[strings.TrimPrefix(x.Target, "#_")]
-	}
-	if to == nil || to.Finished() != nil {
-		return e.config.Perform != nil && e.config.Perform(s, x)
-	}
-	e.inbox = append(e.inbox, message{to, x.Event})
-	return true
-}
-
-func (e *Env) invoke(s *Session, x scxml.Invoke) error {
-	if x.Type != scxml.SCXMLInvoke {
-		if e.config.Perform == nil || !e.config.Perform(s, x) {
-			return fmt.Errorf("invoke type %q is not supported", x.Type)
-		}
-		return nil
-	}
-	text, _ := x.Content.(string)
-	doc := []byte(text)
-	name := x.ID
-	if x.Src != "" {
-		if e.config.Load == nil {
-			return fmt.Errorf("invoke %s: loading is not allowed", x.ID)
-		}
-		b, err := e.config.Load(x.Src)
-		if err != nil {
-			return err
-		}
-		doc, name = b, x.Src
-	}
-	d, err := scxml.Parse(name, doc, e.config.Options.Limits)
-	if err != nil {
-		return err
-	}
-	c, err := scxml.Compile(d, e.config.Options)
-	if err != nil {
-		return err
-	}
-	_, err = e.start(c, scxml.Input{Data: x.Data}, s, x.ID)
-	return err
-}
-
-// stop ends an invoked session and all that it invoked.
-func (e *Env) stop(s *Session) {
-	if s == nil {
-		return
-	}
-	delete(s.Parent.children, s.InvokeID)
-	e.inbox = slices.DeleteFunc(e.inbox, func(m message) bool { return m.to == s })
-	if step, err := s.Stop(e.tick()); err == nil {
-		e.perform(s, step)
-	}
 }

@@ -182,7 +182,8 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 }
 
 // TestCreateContainer makes a container and starts it, then stops, removes and
-// forgets it.
+// forgets it; and all of that again, which the agent must not take for repeats
+// of the first commands.
 func TestCreateContainer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -228,6 +229,11 @@ func TestCreateContainer(t *testing.T) {
 	if v := r.view("web@h1"); v != nil {
 		t.Errorf("still stored: %v", v.GetState())
 	}
+	a.do(func() { a.id = "c2" })
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "web", Container: &fleetv1.ContainerSpec{Image: "counter"}, Start: true}); err != nil {
+		t.Fatalf("create again: %v", err)
+	}
+	r.inState("web@h1", "running")
 }
 
 // TestBadCharts checks that nothing of a bad document is stored.

@@ -69,8 +69,6 @@ type bookkeeping struct {
 	// Forced is the command that asked for a snapshot because the queue was
 	// nearly full.
 	Forced string `json:"forced,omitempty"`
-	// Commands numbers command ids.
-	Commands uint64 `json:"commands,omitempty"`
 	// Former are containers of earlier generations, newest last.
 	Former []string `json:"former,omitempty"`
 	// Start starts the container once it exists.

@@ -24,6 +24,10 @@ type Shard struct {
 	hosts     map[string]*host
 	marks     map[string]*snapshotv1.Mark
 	requests  map[string]*request
+	// numbered counts the command ids made under this nonce. It is the shard's, so
+	// that an instance made anew after one of its name was forgotten repeats none
+	// of them: the agent would take the first for done.
+	numbered uint64
 	// relays are events for other instances that are not taken in yet.
 	relays map[string]*sent
 	// missing are bodies that a commit was refused for; the worker's.

@@ -286,8 +286,8 @@ func anyOf(m map[string]any) any {
 // that is dropped never used its number under this nonce: the shard gets
 // another one before it goes on.
 func (t *turn) commandID() string {
-	t.instance.book.Commands++
-	return t.instance.id + "/" + t.shard.fence.Nonce + "/" + strconv.FormatUint(t.instance.book.Commands, 10)
+	t.shard.numbered++
+	return t.instance.id + "/" + t.shard.fence.Nonce + "/" + strconv.FormatUint(t.shard.numbered, 10)
 }
 
 // settle takes a row out of the outbox; false when it was not there.

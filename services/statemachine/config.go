@@ -46,7 +46,8 @@ type Config struct {
 	// full, agents are held back and callers wait.
 	Inbox int
 	// Retain is how long an instance is kept after its target was destroyed or
-	// its chart ended; default 24 h, negative for ever.
+	// its chart ended; default 24 h, negative for ever. A container that was
+	// only observed is kept for 10 min at most.
 	Retain time.Duration
 	// Security is what connections are trusted by; zero: loopback only, plain.
 	Security transport.Security

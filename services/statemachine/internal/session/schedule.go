@@ -11,6 +11,11 @@ import (
 // sweepEvery is how often instances are looked at that may be forgotten.
 const sweepEvery = time.Minute
 
+// observedKept is how long the row of a container is kept that was only
+// observed: a successor could not be given anything of it, so it stays for a
+// look at its log and no longer.
+const observedKept = 10 * time.Minute
+
 // drainTime is how long a worker that ends waits for the write in hand.
 const drainTime = 2 * time.Second
 
@@ -240,8 +245,16 @@ func (w *Worker) sweep(s *Shard, b *Batch, now time.Time) {
 	}
 	for _, i := range s.instances {
 		over := i.hosted() && i.forgettable() || !i.hosted() && i.ip.Finished() != nil
-		if over && !i.book.Ended.IsZero() && now.Sub(i.book.Ended) > w.retain && !b.full() {
+		if over && !i.book.Ended.IsZero() && now.Sub(i.book.Ended) > w.kept(i) && !b.full() {
 			w.turn(s, b, i, now, "").forget()
 		}
 	}
+}
+
+// kept is how long an instance is kept after its end.
+func (w *Worker) kept(i *Instance) time.Duration {
+	if i.hosted() && !i.view.GetManaged() && len(i.view.GetSnapshots()) == 0 {
+		return min(w.retain, observedKept)
+	}
+	return w.retain
 }

@@ -39,7 +39,8 @@ type Config struct {
 	// Inbox is how many inputs wait at most; default 1024.
 	Inbox int
 	// Retain is how long an instance is kept after its target was destroyed
-	// or its chart ended; default 24 h, negative for ever.
+	// or its chart ended; default 24 h, negative for ever. A container that was
+	// only observed is kept for 10 min at most.
 	Retain time.Duration
 	// Log is never nil.
 	Log *slog.Logger

@@ -34,8 +34,8 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.Int64Var(&c.JournalBytes, "journal-bytes", 64<<20, "bound of the journal in `BYTES`")
 	flags.DurationVar(&c.StartEvery, "start-every", 0, "pause between restarts of crashed containers of one image (default 50ms)")
 	flags.StringVar(&c.Security.Dir, "tls-dir", getenv("CHARTROOM_TLS_DIR"), "`DIR` that chartroom init has filled")
-	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&format, "log-format", "text", "text or json")
+	flags.StringVar(&level, "log-level", getenv("CHARTROOM_LOG_LEVEL"), "debug, info, warn or error (CHARTROOM_LOG_LEVEL; default info)")
+	flags.StringVar(&format, "log-format", getenv("CHARTROOM_LOG_FORMAT"), "text or json (CHARTROOM_LOG_FORMAT; default text)")
 	flags.BoolVar(&dump, "dump", false, "print the journal below --state as JSON lines, and exit")
 	flags.BoolVar(&asked, "version", false, "print the version, and exit")
 	if err := flags.Parse(arguments); err != nil {
@@ -45,8 +45,11 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 		return 2
 	}
 	log, err := telemetry.NewLogger(stderr, "dockeragent", level, format)
-	if err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "dockeragent: wrong usage:", err, flags.Args())
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "dockeragent: %v\nSee: dockeragent --help\n", err)
 		return 2
 	}
 	if asked {

@@ -40,8 +40,8 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.DurationVar(&c.Retain, "retain", 24*time.Hour, "how long an instance is kept after its end; negative for ever")
 	flags.StringVar(&c.Security.Dir, "tls-dir", getenv("CHARTROOM_TLS_DIR"), "`DIR` that chartroom init has filled")
 	flags.StringVar(&trusted, "trust", getenv("CHARTROOM_TRUST"), "`NAMES` of charts, separated by commas, that may run in this process; * for all")
-	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&format, "log-format", "text", "text or json")
+	flags.StringVar(&level, "log-level", getenv("CHARTROOM_LOG_LEVEL"), "debug, info, warn or error (CHARTROOM_LOG_LEVEL; default info)")
+	flags.StringVar(&format, "log-format", getenv("CHARTROOM_LOG_FORMAT"), "text or json (CHARTROOM_LOG_FORMAT; default text)")
 	if err := flags.Parse(arguments); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -49,8 +49,11 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 		return 2
 	}
 	log, err := telemetry.NewLogger(stderr, "statemachine", level, format)
-	if err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "statemachine: wrong usage:", err, flags.Args())
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "statemachine: %v\nSee: statemachine --help\n", err)
 		return 2
 	}
 	c.Log = log

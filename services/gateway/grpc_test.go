@@ -105,6 +105,30 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+// TestNoContainer: what an instance without a container is asked to show of one
+// is refused with the reason.
+func TestNoContainer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	gone := instance("gone@h1", 1, "destroyed")
+	gone.Target.ContainerId = ""
+	r.store.PutInstance(gone, entry("gone@h1", 1))
+	r.store.PutInstance(instance("free", 1, "basket"), entry("free", 1))
+	for id, want := range map[string]codes.Code{"gone": codes.FailedPrecondition, "free": codes.InvalidArgument} {
+		eventually(t, id+" is read", func() bool {
+			_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: id})
+			return err == nil
+		})
+		stream, err := r.fleet.Logs(t.Context(), &fleetv1.LogsRequest{InstanceId: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); status.Code(err) != want || !strings.Contains(status.Convert(err).Message(), "has no container") {
+			t.Errorf("logs of %s: %v, want %s", id, err, want)
+		}
+	}
+}
+
 // TestWaitForExit: the exit of the run that runs now is waited for, not that of
 // one before; a target that is not running has exited.
 func TestWaitForExit(t *testing.T) {

@@ -127,7 +127,7 @@ func instance(id string, logSequence uint64, configuration ...string) *fleetv1.I
 		CreateTime: timestamppb.New(time.Unix(1, 0)), AllowedIntents: []string{"system.kill", "system.stop"},
 	}
 	if name, host, ok := cut(id); ok {
-		v.Name, v.HostId, v.Target = name, host, &fleetv1.Target{Kind: "container", StartedTime: timestamppb.New(time.Unix(2, 0))}
+		v.Name, v.HostId, v.Target = name, host, &fleetv1.Target{Kind: "container", ContainerId: "c-" + name, StartedTime: timestamppb.New(time.Unix(2, 0))}
 	}
 	return v
 }

@@ -5,9 +5,11 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
@@ -15,7 +17,7 @@ import (
 
 // Logs implements FleetService.
 func (s *Server) Logs(r *fleetv1.LogsRequest, stream grpc.ServerStreamingServer[fleetv1.LogsResponse]) error {
-	v, err := s.instance(r.GetInstanceId())
+	v, err := s.withContainer(r.GetInstanceId())
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[fleetv1.AttachRequest, f
 	if err != nil {
 		return err
 	}
-	v, err := s.instance(first.GetInstanceId())
+	v, err := s.withContainer(first.GetInstanceId())
 	if err != nil {
 		return err
 	}
@@ -85,6 +87,22 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[fleetv1.AttachRequest, f
 }
 
 // pipeClient is the stream to statemachine.
+// withContainer finds an instance that has a container to reach the streams of.
+func (s *Server) withContainer(id string) (*fleetv1.Instance, error) {
+	v, err := s.instance(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case v.GetTarget() == nil:
+		return nil, invalid("%q is a chart by itself: it has no container", v.GetInstanceId())
+	case v.GetTarget().GetContainerId() == "":
+		return nil, refusal(codes.FailedPrecondition, &fleetv1.Refusal{
+			Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: v.GetConfiguration(), AllowedIntents: v.GetAllowedIntents(),
+		}, fmt.Sprintf("instance %q has no container now", v.GetInstanceId()))
+	}
+	return v, nil
+}
+
 type pipeClient = grpc.BidiStreamingClient[statemachinev1.PipeRequest, statemachinev1.PipeResponse]
 
 func (s *Server) openPipe(ctx context.Context, open *statemachinev1.PipeOpen) (pipeClient, error) {

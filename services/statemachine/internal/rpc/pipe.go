@@ -104,7 +104,8 @@ func fromAgent(caller statemachinev1.StatemachineService_PipeServer, agent agent
 			return status.Error(codes.Unavailable, "the agent's side of the pipe broke")
 		}
 		if out.GetError() != "" {
-			return status.Error(codes.Unknown, out.GetError())
+			// The agent's own words, or its engine's: they are for the caller.
+			return status.Error(codes.FailedPrecondition, out.GetError())
 		}
 		if len(out.GetData()) == 0 {
 			continue // the first message only names the pipe

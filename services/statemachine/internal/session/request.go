@@ -4,6 +4,7 @@ package session
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
 		return nil, err
 	}
 	if i.hosted() && i.container() != "" && !i.takesEvents() {
-		return nil, t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events: its channel is %q", i.id, i.view.GetTarget().GetChannel())
+		return nil, t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events: its channel is %q (docs/application-contract.md tells how to give it one)", i.id, cmp.Or(i.view.GetTarget().GetChannel(), "none"))
 	}
 	admission := i.admission()
 	if admission == fleetv1.Admission_ADMISSION_FAIL {

@@ -48,6 +48,8 @@ func (a *app) intentCommands() []*cobra.Command {
 	})
 	kill.Flags().IntP("signal", "s", 0, "number of the signal; 0 for SIGKILL (9)")
 	rm := plain("rm", "Remove the container; its snapshots are kept for a time")
+	rm.Long = "Remove the container. The instance stays for a time, with its snapshots, for a container of the same name. Of an\n" +
+		"instance without a container, a free one too, forget the record: its log and snapshots go."
 	start := a.intentCommand("start", "Start the target with its last good state", func(c *cobra.Command) map[string]any {
 		if n, _ := c.Flags().GetUint64("snapshot"); n != 0 {
 			return map[string]any{"snapshot": n}
@@ -85,7 +87,7 @@ func (a *app) intentCommand(verb, short string, arguments func(*cobra.Command) m
 		}
 		var first error
 		for _, id := range args {
-			err := a.send(cmd, &fleetv1.SendEventRequest{InstanceId: id, Event: event, RequestId: *request}, arguments(cmd), verb+" "+id)
+			err := a.send(cmd, &fleetv1.SendEventRequest{InstanceId: id, Event: event, RequestId: *request}, arguments(cmd), verbOf(event)+" "+id)
 			switch {
 			case err == nil:
 			case first == nil:
@@ -163,7 +165,7 @@ func (a *app) sendCommand() *cobra.Command {
 			"state says; of a free instance it goes to the chart. JSON is its data; - reads it from standard input.",
 		Example:           `  chartroom send counter add '{"number": 7}'`,
 		Args:              cobra.RangeArgs(2, 3),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.InstanceId, request.Event = args[0], args[1]
 			if len(args) == 3 {
@@ -204,7 +206,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Long: "Wait until the target exits and print its exit code, or with --state until that state is active.\n" +
 			"Exit 5 when the time is over.",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &fleetv1.WaitInstanceRequest{InstanceId: args[0], State: state}
 			what := "wait for the exit of " + args[0]
@@ -237,12 +239,12 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 func (a *app) snapshotCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "snapshot", Aliases: []string{"snapshots"}, Short: "List, read, take and restore application snapshots"}
+	cmd := &cobra.Command{Use: "snapshot", Aliases: []string{"snapshots"}, Short: "List, read, compare, take and restore application snapshots"}
 	get := &cobra.Command{
 		Use:               "get INSTANCE [NUMBER]",
 		Short:             "Write the body of a snapshot to standard output; the newest without a number",
 		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeSnapshots,
 	}
 	file := get.Flags().StringP("file", "f", "", "write it to this file instead")
 	get.RunE = func(cmd *cobra.Command, args []string) error {
@@ -264,6 +266,9 @@ func (a *app) snapshotCommand() *cobra.Command {
 			if *file != "" {
 				return os.WriteFile(*file, r.GetBody(), 0o600)
 			}
+			if done, err := a.printOne(r); done {
+				return err
+			}
 			_, err = a.env.Stdout.Write(r.GetBody())
 			return err
 		})
@@ -272,7 +277,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 		Use:               "restore INSTANCE NUMBER",
 		Short:             "Restore a snapshot in the running target",
 		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeSnapshots,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := number(args[1])
 			if err != nil {
@@ -284,7 +289,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 	}
 	take := a.intentCommand("take_snapshot", "Ask the application for a snapshot now", func(*cobra.Command) map[string]any { return nil })
 	take.Use = "take INSTANCE..."
-	cmd.AddCommand(a.snapshotListCommand(), get, restore, take)
+	cmd.AddCommand(a.snapshotListCommand(), get, a.snapshotDiffCommand(), restore, take)
 	return cmd
 }
 
@@ -302,7 +307,7 @@ func (a *app) snapshotListCommand() *cobra.Command {
 		Use:               "ls INSTANCE",
 		Short:             "List the application snapshots of an instance",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := withTimeout(cmd.Context())
 			defer cancel()

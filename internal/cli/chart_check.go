@@ -130,7 +130,7 @@ func (a *app) lintCommand() *cobra.Command {
 
 // testRun is one call of chart test.
 type testRun struct {
-	app    *app
+	out    io.Writer // a line each
 	work   chartwork.Caller
 	report []junitCase
 
@@ -164,7 +164,11 @@ func (a *app) suiteCommand() *cobra.Command {
 			}
 			work, done := flags.caller()
 			defer done()
-			run := &testRun{app: a, work: work}
+			run := &testRun{out: a.env.Stdout, work: work}
+			laidOut := a.output == "json" || a.output == "yaml"
+			if laidOut {
+				run.out = io.Discard
+			}
 			for _, c := range cases {
 				if err := run.one(cmd, c, manual); err != nil {
 					return err
@@ -175,7 +179,12 @@ func (a *app) suiteCommand() *cobra.Command {
 					return err
 				}
 			}
-			fmt.Fprintf(a.env.Stdout, "%d passed, %d failed\n", run.passed, run.failed)
+			if laidOut {
+				if err := a.encodeAny(run.summary()); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(run.out, "%d passed, %d failed\n", run.passed, run.failed)
 			if run.failed > 0 {
 				return codeError{Findings, errors.New("")}
 			}
@@ -190,7 +199,7 @@ func (a *app) suiteCommand() *cobra.Command {
 
 // one runs a case and tells about it.
 func (r *testRun) one(cmd *cobra.Command, c conformance.Case, manual bool) error {
-	out := r.app.env.Stdout
+	out := r.out
 	name := printable(c.Name)
 	if c.Class != "" {
 		name += " (" + c.Class + ")"
@@ -244,6 +253,28 @@ func (r *testRun) one(cmd *cobra.Command, c conformance.Case, manual bool) error
 		j.Failure = &junitText{Message: strings.SplitN(result.Failure, "\n", 2)[0], Text: strings.Join(append([]string{result.Failure}, result.Log...), "\n")}
 	}
 	return nil
+}
+
+// summary is the run as one value, for json and yaml.
+func (r *testRun) summary() any {
+	type test struct {
+		Name    string `json:"name"`
+		Class   string `json:"class"`
+		Result  string `json:"result"`
+		Message string `json:"message,omitempty"`
+	}
+	tests := make([]test, 0, len(r.report))
+	for _, c := range r.report {
+		t := test{Name: c.Name, Class: c.Class, Result: "passed"}
+		switch {
+		case c.Failure != nil:
+			t.Result, t.Message = "failed", c.Failure.Text
+		case c.Skipped != nil:
+			t.Result, t.Message = "excluded", c.Skipped.Message
+		}
+		tests = append(tests, t)
+	}
+	return map[string]any{"passed": r.passed, "failed": r.failed, "excluded": r.excluded, "tests": tests}
 }
 
 // The report that CI servers read.

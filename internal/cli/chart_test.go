@@ -170,6 +170,14 @@ func TestChartTest(t *testing.T) {
 	if code != 8 || !strings.Contains(out, "manual   4: It MUST pass.\n") || !strings.Contains(out, "  | log hi\n") || !strings.HasSuffix(out, "1 passed, 1 failed\n") {
 		t.Errorf("manual: exit code %d:\n%s", code, out)
 	}
+	code, out, _ = run(t, nil, "", "chart", "test", "-o", "json", dir)
+	var summary struct {
+		Passed, Failed, Excluded int
+		Tests                    []struct{ Name, Result, Message string }
+	}
+	if err := json.Unmarshal([]byte(out), &summary); err != nil || code != 8 || summary.Passed != 1 || summary.Failed != 1 || summary.Excluded != 2 || len(summary.Tests) != 4 || summary.Tests[1].Result != "failed" {
+		t.Errorf("json: exit code %d: %v\n%s", code, err, out)
+	}
 	if code, out, _ := run(t, nil, "", "chart", "test", filepath.Join(dir, "pass.scxml")); code != 0 || !strings.HasSuffix(out, "1 passed, 0 failed\n") {
 		t.Errorf("one that passes: exit code %d:\n%s", code, out)
 	}

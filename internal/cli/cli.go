@@ -145,7 +145,10 @@ func New(env Env) *cobra.Command {
 	flags.StringVar(&a.tlsDir, "tls-dir", env.Getenv("CHARTROOM_TLS_DIR"), "directory made by init: certificates and token (CHARTROOM_TLS_DIR)")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
 	flags.StringVar(&a.level, "log-level", or(env.Getenv("CHARTROOM_LOG_LEVEL"), ""), "debug, info, warn or error (CHARTROOM_LOG_LEVEL)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Annotations[ownForm] != "" && cmd.Flags().Changed("output") {
+			return usagef("%s %s: --output does not go with it", cmd.CommandPath(), cmd.Annotations[ownForm])
+		}
 		switch a.output {
 		case "table", "wide", "json", "yaml":
 			return nil
@@ -162,22 +165,32 @@ func New(env Env) *cobra.Command {
 		}
 	}
 	group("start", "Start chartroom:", a.startCommands()...)
-	group("look", "Look:", a.getCommand(), a.describeCommand(), a.watchCommand(), a.logCommand(), a.logsCommand(), a.doctorCommand(), a.healthCommand())
+	group("look", "Look:", a.getCommand(), a.describeCommand(), a.watchCommand(), a.logCommand(), hasOwnForm(a.logsCommand(), "passes on what the program wrote"), a.doctorCommand(), a.healthCommand())
 	group("make", "Make instances:", a.createCommand(), a.runCommand(), a.chartCommand())
-	group("act", "Act on an instance:", append(a.intentCommands(), a.sendCommand(), a.waitCommand(), a.attachCommand(), a.snapshotCommand())...)
+	group("act", "Act on an instance:", append(a.intentCommands(), a.sendCommand(), a.waitCommand(), hasOwnForm(a.attachCommand(), "passes on what the program wrote"), a.snapshotCommand())...)
 	root.AddCommand(a.workerCommand(), a.benchCommand())
 	wrapArgs(root)
 	return root
 }
 
+// ownForm is the annotation of commands whose output has a form of its own,
+// with what that is.
+const ownForm = "form"
+
+// hasOwnForm notes that a command's output is not laid out by --output.
+func hasOwnForm(cmd *cobra.Command, form string) *cobra.Command {
+	cmd.Annotations = map[string]string{ownForm: form}
+	return cmd
+}
+
 // startCommands are those that cmd/chartroom wired.
 func (a *app) startCommands() []*cobra.Command {
-	commands := []*cobra.Command{a.initCommand()}
+	commands := []*cobra.Command{hasOwnForm(a.initCommand(), "makes files")}
 	if a.env.Up != nil {
-		commands = append(commands, a.upCommand())
+		commands = append(commands, hasOwnForm(a.upCommand(), "runs services"))
 	}
 	if a.env.Demo != nil {
-		commands = append(commands, a.demoCommand())
+		commands = append(commands, hasOwnForm(a.demoCommand(), "tells a story"))
 	}
 	return commands
 }
@@ -185,12 +198,13 @@ func (a *app) startCommands() []*cobra.Command {
 // wrapArgs makes wrong arguments a usage error everywhere.
 func wrapArgs(cmd *cobra.Command) {
 	check := cmd.Args
-	if check == nil && cmd.HasSubCommands() && cmd.HasParent() {
-		check = cobra.NoArgs
-		if cmd.RunE == nil {
-			cmd.RunE = func(c *cobra.Command, _ []string) error {
-				return usagef("%s needs a command\nSee: %s --help", c.CommandPath(), c.CommandPath())
+	if check == nil && cmd.HasSubCommands() {
+		cmd.Args = oneOf
+		cmd.RunE = func(c *cobra.Command, _ []string) error {
+			if !c.HasParent() {
+				return c.Help()
 			}
+			return usagef("%s needs a command\nSee: %s --help", c.CommandPath(), c.CommandPath())
 		}
 	}
 	if check != nil {
@@ -204,6 +218,18 @@ func wrapArgs(cmd *cobra.Command) {
 	for _, c := range cmd.Commands() {
 		wrapArgs(c)
 	}
+}
+
+// oneOf refuses a word where the name of a command belongs.
+func oneOf(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	next := "See what there is: " + c.CommandPath() + " --help"
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		next = "Was it meant to be: " + strings.Join(near, ", ") + "?\n" + next
+	}
+	return usagef("there is no command %q\n%s", strings.TrimPrefix(c.CommandPath()+" "+args[0], "chartroom "), next)
 }
 
 // logger is that of the services in this process: quiet unless asked.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,12 @@ type fleet struct {
 	last      proto.Message
 	changes   []*fleetv1.WatchResponse
 	logs      []*fleetv1.LogsResponse
+	log       []*fleetv1.LogEntry
+	bodies    map[uint64]string // of snapshots
+	// breaks are what watches send before they break, one after another; the
+	// watch after these sends changes and ends.
+	breaks [][]*fleetv1.WatchResponse
+	asked  []*fleetv1.WatchRequest
 }
 
 func (f *fleet) ListInstances(_ context.Context, r *fleetv1.ListInstancesRequest) (*fleetv1.ListInstancesResponse, error) {
@@ -101,13 +108,33 @@ func (f *fleet) WaitInstance(_ context.Context, r *fleetv1.WaitInstanceRequest) 
 	return &fleetv1.WaitInstanceResponse{Exited: true, ExitCode: 137}, f.refuse
 }
 
-func (f *fleet) Watch(_ *fleetv1.WatchRequest, s grpc.ServerStreamingServer[fleetv1.WatchResponse]) error {
-	for _, c := range f.changes {
+func (f *fleet) Watch(r *fleetv1.WatchRequest, s grpc.ServerStreamingServer[fleetv1.WatchResponse]) (end error) {
+	changes := f.changes
+	if n := len(f.asked); n < len(f.breaks) {
+		changes, end = f.breaks[n], status.Error(codes.Unavailable, "the connection broke")
+	}
+	f.asked = append(f.asked, r)
+	for _, c := range changes {
 		if err := s.Send(c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return end
+}
+
+func (f *fleet) ListLog(_ context.Context, r *fleetv1.ListLogRequest) (*fleetv1.ListLogResponse, error) {
+	f.last = r
+	entries := slices.Clone(f.log)
+	slices.Reverse(entries)
+	return &fleetv1.ListLogResponse{Entries: entries}, nil
+}
+
+func (f *fleet) GetSnapshot(_ context.Context, r *fleetv1.GetSnapshotRequest) (*fleetv1.GetSnapshotResponse, error) {
+	body, ok := f.bodies[r.GetNumber()]
+	if !ok {
+		return nil, refusal(codes.NotFound, "no such snapshot", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_SNAPSHOT_UNKNOWN})
+	}
+	return &fleetv1.GetSnapshotResponse{Body: []byte(body)}, nil
 }
 
 func (f *fleet) Logs(r *fleetv1.LogsRequest, s grpc.ServerStreamingServer[fleetv1.LogsResponse]) error {
@@ -186,8 +213,10 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"ok", &fleet{}, []string{"stop", "web"}, cli.OK, nil},
 		{"error", &fleet{refuse: status.Error(codes.Internal, "it broke")}, []string{"stop", "web"}, cli.Failed, []string{"stop web: it broke\n"}},
-		{"no such command", nil, []string{"frobnicate"}, cli.Usage, []string{"frobnicate"}},
-		{"no such subcommand", nil, []string{"get", "frobs"}, cli.Usage, []string{"frobs"}},
+		{"no such command", nil, []string{"frobnicate"}, cli.Usage, []string{"frobnicate", "chartroom --help"}},
+		{"nearly a command", nil, []string{"sto"}, cli.Usage, []string{"Was it meant to be: stop"}},
+		{"no such subcommand", nil, []string{"get", "frobs"}, cli.Usage, []string{"get frobs", "chartroom get --help"}},
+		{"a form that there is not", nil, []string{"logs", "web", "-o", "json"}, cli.Usage, []string{"--output does not go with it"}},
 		{"no such flag", nil, []string{"stop", "--frob", "web"}, cli.Usage, []string{"--frob", "chartroom stop --help"}},
 		{"arguments missing", nil, []string{"stop"}, cli.Usage, []string{"chartroom stop INSTANCE"}},
 		{"no such output", nil, []string{"get", "hosts", "-o", "xml"}, cli.Usage, []string{"json"}},
@@ -332,6 +361,7 @@ func TestTables(t *testing.T) {
 		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm, start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
 		{[]string{"get", "snapshots", "web"}, []string{"#7", "proven"}, nil},
 		{[]string{"get", "hosts"}, []string{"h1", "unknown"}, []string{"connected"}},
+		{[]string{"health", "-o", "json"}, []string{`"status": "SERVING"`}, nil},
 	} {
 		code, stdout, stderr := run(t, f, "", test.args...)
 		if code != 0 {
@@ -426,5 +456,9 @@ func TestCompletionIsMade(t *testing.T) {
 	_, stdout, _ = run(t, &fleet{instances: someInstances()}, "", "__complete", "stop", "w")
 	if !strings.Contains(stdout, "web@h1\n") {
 		t.Errorf("no instances offered:\n%s", stdout)
+	}
+	_, stdout, _ = run(t, &fleet{instances: someInstances()}, "", "__complete", "snapshot", "restore", "web", "")
+	if !strings.Contains(stdout, "7\n") {
+		t.Errorf("no snapshots offered:\n%s", stdout)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,9 @@ func (a *app) healthCommand() *cobra.Command {
 			if r.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 				return codeError{Unreachable, fmt.Errorf("health of %s: %s", address, state)}
 			}
+			if done, err := a.printOne(r); done {
+				return err
+			}
 			fmt.Fprintln(a.env.Stdout, state)
 			return nil
 		},
@@ -91,20 +95,67 @@ func (a *app) healthCommand() *cobra.Command {
 	return cmd
 }
 
-// completeInstances offers the ids of instances that are there.
+// completeInstances offers the ids of instances that are there, for commands
+// that take any number of them.
 func (a *app) completeInstances(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
-	defer cancel()
-	var ids []string
-	_ = a.withFleet("complete", func(c fleetv1.FleetServiceClient) error {
+	return a.offer(cmd, func(ctx context.Context, c fleetv1.FleetServiceClient) (ids []string, err error) {
 		r, err := c.ListInstances(ctx, &fleetv1.ListInstancesRequest{Query: prefix, PageSize: 100})
 		for _, i := range r.GetInstances() {
-			ids = append(ids, i.GetInstanceId())
+			if !slices.Contains(args, i.GetInstanceId()) {
+				ids = append(ids, i.GetInstanceId())
+			}
 		}
+		return ids, err
+	})
+}
+
+// completeInstance is the same for commands that take one, first.
+func (a *app) completeInstance(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeInstances(cmd, args, prefix)
+}
+
+// completeSnapshots offers an instance, then numbers of its snapshots.
+func (a *app) completeSnapshots(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeInstances(cmd, args, prefix)
+	}
+	return a.offer(cmd, func(ctx context.Context, c fleetv1.FleetServiceClient) (numbers []string, err error) {
+		r, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: args[0]})
+		for _, s := range r.GetInstance().GetSnapshots() {
+			numbers = append(numbers, fmt.Sprint(s.GetNumber()))
+		}
+		return numbers, err
+	})
+}
+
+// completeCharts offers the names of charts.
+func (a *app) completeCharts(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.offer(cmd, func(ctx context.Context, c fleetv1.FleetServiceClient) (names []string, err error) {
+		r, err := c.ListCharts(ctx, &fleetv1.ListChartsRequest{})
+		for _, chart := range r.GetCharts() {
+			if !slices.Contains(names, chart.GetName()) {
+				names = append(names, chart.GetName())
+			}
+		}
+		return names, err
+	})
+}
+
+// offer asks the server for what can be completed, for a short time; a server
+// that does not answer offers nothing.
+func (a *app) offer(cmd *cobra.Command, ask func(context.Context, fleetv1.FleetServiceClient) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	var words []string
+	_ = a.withFleet("complete", func(c fleetv1.FleetServiceClient) (err error) {
+		words, err = ask(ctx, c)
 		return err
 	})
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return words, cobra.ShellCompDirectiveNoFileComp
 }

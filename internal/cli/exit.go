@@ -77,8 +77,6 @@ func codeOf(err error) Code {
 			return TimedOut
 		case errors.Is(err, os.ErrNotExist):
 			return NotFound
-		case strings.HasPrefix(err.Error(), "unknown command"):
-			return Usage
 		}
 		return Failed
 	}

@@ -191,7 +191,7 @@ func (a *app) describeCommand() *cobra.Command {
 		Aliases:           []string{"cat"},
 		Short:             "Tell everything about an instance",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := withTimeout(cmd.Context())
 			defer cancel()
@@ -259,7 +259,7 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 			line("", "mend it with: %s", f.GetFix())
 		}
 	}
-	line("log", "%d entries: chartroom log %s", i.GetLogSequence(), i.GetInstanceId())
+	line("log", "up to entry %d: chartroom log %s", i.GetLogSequence(), i.GetInstanceId())
 	return nil
 }
 

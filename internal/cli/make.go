@@ -49,28 +49,30 @@ func (a *app) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [flags] {IMAGE [ARGUMENT...] | --chart CHART}",
 		Short: "Make an instance without starting it: a container, or a chart by itself",
-		Example: "  chartroom create --name web -v chartroom-run:/run/chartroom nginx\n" +
+		Example: "  chartroom create --name web -l chartroom.snapshot=file:/state/web.json my/web\n" +
 			"  chartroom create --chart order --id 42",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.create(cmd, f, args, false) },
 	}
 	f.register(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("chart", a.completeCharts)
 	return cmd
 }
 
 func (a *app) runCommand() *cobra.Command {
 	f := &makeFlags{}
 	cmd := &cobra.Command{
-		Use:   "run [flags] {IMAGE [ARGUMENT...] | FILE.scxml}",
-		Short: "Make and start an instance: a container from an image, or a chart file by itself",
+		Use:   "run [flags] {IMAGE [ARGUMENT...] | FILE.scxml | --chart CHART}",
+		Short: "Make and start an instance: a container from an image, or a chart by itself",
 		Long: "Make and start an instance, and print its id. With an image that is a container on a host; what follows the\n" +
 			"image are its arguments. With a file that ends in .scxml the chart is pushed and runs by itself.",
-		Example: "  chartroom run --name web -v chartroom-run:/run/chartroom nginx\n" +
+		Example: "  chartroom run --name hello -e CHARTROOM_SOCKET=/run/chartroom/hello.sock -v chartroom-run:/run/chartroom chartroom/scxml\n" +
 			"  chartroom run order.scxml --id 42",
-		Args: cobra.MinimumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.create(cmd, f, args, true) },
 	}
 	f.register(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("chart", a.completeCharts)
 	cmd.Flags().BoolVarP(&f.attach, "attach", "a", false, "join the container's standard streams")
 	return cmd
 }
@@ -186,9 +188,10 @@ func (a *app) chartCommand() *cobra.Command {
 		})
 	}
 	get := &cobra.Command{
-		Use:   "get NAME [DIGEST]",
-		Short: "Write the document of a chart to standard output",
-		Args:  cobra.RangeArgs(1, 2),
+		Use:               "get NAME [DIGEST]",
+		Short:             "Write the document of a chart to standard output",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeCharts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &fleetv1.GetChartRequest{Name: args[0]}
 			if len(args) == 2 {
@@ -201,12 +204,15 @@ func (a *app) chartCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if done, err := a.printOne(r.GetChart()); done {
+					return err
+				}
 				_, err = io.WriteString(a.env.Stdout, r.GetChart().GetDocument())
 				return err
 			})
 		},
 	}
-	cmd.AddCommand(a.lintCommand(), a.tryCommand(), a.suiteCommand(), a.renderCommand(), a.diffCommand(), push, a.chartListCommand(), get)
+	cmd.AddCommand(a.lintCommand(), hasOwnForm(a.tryCommand(), "writes a line of JSON a macrostep"), a.suiteCommand(), a.renderCommand(), a.diffCommand(), push, a.chartListCommand(), get)
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
@@ -28,13 +29,13 @@ func (a *app) watchCommand() *cobra.Command {
 		Long: "Show each change as it happens, one line each; with -o json one object a line. It goes on after a break of\n" +
 			"the connection without missing anything. End it with an interrupt.",
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				request.InstanceId = args[0]
 			}
 			return a.withFleet("watch", func(c fleetv1.FleetServiceClient) error {
-				return a.watch(cmd.Context(), c, request, all)
+				return a.watch(cmd.Context(), c, request, all, a.showChange)
 			})
 		},
 	}
@@ -43,44 +44,52 @@ func (a *app) watchCommand() *cobra.Command {
 	return cmd
 }
 
-// watch shows changes until ctx ends. A break of the stream is resumed at the
-// token; a token that is not honoured starts again with the full list.
-func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.WatchRequest, all bool) error {
+// watch shows changes until ctx ends; without all, not what is there already. A
+// break of the stream is resumed at the token, the log of one instance after the
+// last entry; a token that is not honoured starts again with the full list.
+func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.WatchRequest, all bool, show func(*fleetv1.WatchResponse) error) error {
 	r := proto.CloneOf(request)
-	for synced := all; ; {
+	for synced, begun, broken := all, false, false; ; {
 		stream, err := c.Watch(ctx, r)
-		if err != nil {
-			return ended(ctx, err)
-		}
-		for {
-			change, err := stream.Recv()
-			if ctx.Err() != nil {
-				return nil
-			}
-			if status.Code(err) == codes.Unavailable && r.GetToken() != "" {
-				fmt.Fprintln(a.env.Stderr, "chartroom: the connection broke; going on where it ended")
+		for err == nil {
+			var change *fleetv1.WatchResponse
+			if change, err = stream.Recv(); err != nil {
 				break
 			}
-			if err != nil {
-				return ended(ctx, err)
-			}
+			begun, broken = true, false
 			r.Token = or(change.GetToken(), r.GetToken())
 			if change.GetReset_() {
 				r.Token, synced = "", true
 				break
 			}
+			if e := change.GetLog(); e != nil && r.GetInstanceId() != "" {
+				r.AfterLogSequence = e.GetSequence()
+			}
 			if change.GetSynced() {
 				synced = true
-				continue
+			} else if synced {
+				err = show(change)
 			}
-			if synced {
-				if err := a.showChange(change); err != nil {
-					return err
-				}
-			}
+		}
+		switch {
+		case err == nil:
+			continue // a reset
+		case ctx.Err() != nil || !begun || status.Code(err) != codes.Unavailable:
+			return ended(ctx, err)
+		case !broken:
+			broken = true
+			fmt.Fprintln(a.env.Stderr, "chartroom: the connection broke; trying again, and going on where it ended")
+		}
+		select {
+		case <-time.After(retryEvery):
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }
+
+// retryEvery is the pause before a stream that broke is asked for again.
+const retryEvery = 500 * time.Millisecond
 
 // showChange writes one line.
 func (a *app) showChange(change *fleetv1.WatchResponse) error {
@@ -122,7 +131,7 @@ func (a *app) logCommand() *cobra.Command {
 		Use:               "log INSTANCE",
 		Short:             "Show what the chart of an instance did and why",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := proto.CloneOf(request)
 			r.InstanceId, r.Descending = args[0], true // the newest, shown oldest first
@@ -139,17 +148,28 @@ func (a *app) logCommand() *cobra.Command {
 				if !follow && a.output != "table" && a.output != "wide" {
 					return a.print("entries", messages(slices.Values(entries)), table{})
 				}
-				last := uint64(0)
+				// Followed, an entry is a line of its own also in JSON, as of watch.
+				next := &fleetv1.WatchRequest{InstanceId: args[0], Log: true}
+				show := func(change *fleetv1.WatchResponse) error {
+					e := change.GetLog()
+					if e == nil || request.GetProblemsOnly() && e.GetSeverity() < fleetv1.Severity_SEVERITY_WARNING {
+						return nil
+					}
+					return a.showChange(change)
+				}
 				for _, e := range entries {
-					a.showEntry(e)
-					last = e.GetSequence()
+					if err := show(&fleetv1.WatchResponse{Change: &fleetv1.WatchResponse_Log{Log: e}}); err != nil {
+						return err
+					}
+					next.AfterLogSequence = e.GetSequence()
+				}
+				if len(entries) == 0 && request.GetProblemsOnly() {
+					fmt.Fprintf(a.env.Stderr, "No warnings or errors in the log of %s.\n", args[0])
 				}
 				if !follow {
 					return nil
 				}
-				return a.watch(cmd.Context(), c, &fleetv1.WatchRequest{
-					InstanceId: entriesInstance(entries, args[0]), Log: true, AfterLogSequence: last,
-				}, false)
+				return a.watch(cmd.Context(), c, next, true, show)
 			})
 		},
 	}
@@ -159,14 +179,6 @@ func (a *app) logCommand() *cobra.Command {
 	f.BoolVar(&request.ProblemsOnly, "problems", false, "only warnings and errors")
 	f.Uint64Var(&request.AfterSequence, "after", 0, "entries after this one")
 	return cmd
-}
-
-// entriesInstance is the full id, which a watch compares exactly.
-func entriesInstance(entries []*fleetv1.LogEntry, named string) string {
-	if len(entries) > 0 {
-		return entries[0].GetInstanceId()
-	}
-	return named
 }
 
 // showEntry writes a log entry: one line, and what went wrong below it.
@@ -206,7 +218,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:               "logs INSTANCE",
 		Short:             "Show what the program in the container wrote",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request.InstanceId = args[0]
 			return a.withFleet("logs of "+args[0], func(c fleetv1.FleetServiceClient) error {
@@ -240,7 +252,7 @@ func (a *app) attachCommand() *cobra.Command {
 		Use:               "attach INSTANCE",
 		Short:             "Join the standard streams of the program in the container",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeInstances,
+		ValidArgsFunction: a.completeInstance,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.attach(cmd.Context(), args[0]) },
 	}
 }

@@ -329,13 +329,11 @@ func (a *agent) restoredWith(w *act, in engine.Container, r *run, body []byte) e
 	if w.Snapshot != nil {
 		sequence = w.Snapshot.Sequence
 	}
-	// In its own goroutine: it waits for docker.start, whose cause is this command.
-	go func() {
-		if a.started(w.ContainerID, state.Run) {
-			_, _ = a.append(journal.Entry{Observations: []journal.Observation{observation(w.Instance, w.ContainerID, "app.ready", map[string]any{
-				"run": state.Run, "sequence": sequence, "snapshot": state.Number, "resumed": false,
-			})}})
-		}
-	}()
+	// Before the command ends: an agent that comes back does not repeat one that has.
+	if a.started(w.ContainerID, state.Run) {
+		_, _ = a.append(journal.Entry{Observations: []journal.Observation{observation(w.Instance, w.ContainerID, "app.ready", map[string]any{
+			"run": state.Run, "sequence": sequence, "snapshot": state.Number, "resumed": false,
+		})}})
+	}
 	return nil
 }

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -179,10 +181,16 @@ func (a *agent) sink(outs []observe.Out) error {
 		}
 		a.told[id] = *l.Told
 		if r := a.links[id]; l.Observation.Event == "docker.start" && r != nil && r.plan != nil && l.Told.StartedAt != r.before && !l.Told.Approx {
-			// Sooner than the call returns.
+			// Sooner than the call returns. Its end is journaled together with what the
+			// run began with, which must be known when the plan is gone.
 			p := r.plan
 			r.plan = nil
-			go a.begin(r, runState{Run: l.Told.StartedAt, Number: p.number, Snapshot: p.snapshot}, p.body, false)
+			state := runState{Run: l.Told.StartedAt, Number: p.number, Snapshot: p.snapshot}
+			a.runs[id] = state
+			go func() {
+				a.point("planned", "start")
+				a.begin(r, state, p.body, false)
+			}()
 		}
 		if l.Container != nil {
 			a.containers[id] = *l.Container
@@ -408,15 +416,11 @@ func (a *agent) started(id, run string) bool {
 	}
 }
 
-// resume goes on with the runs that were under way when the agent stopped.
+// resume goes on with the runs that were under way when the agent stopped. The
+// engine says which still are: docker.start may not have been told yet.
 func (a *agent) resume(ctx context.Context) {
 	a.mu.Lock()
-	var ids []string
-	for id, s := range a.runs {
-		if t := a.told[id]; s.Run == t.StartedAt && (t.Status == "running" || t.Status == "paused") {
-			ids = append(ids, id)
-		}
-	}
+	ids := slices.Collect(maps.Keys(a.runs))
 	a.mu.Unlock()
 	for _, id := range ids {
 		a.resumeOne(ctx, id)
@@ -424,19 +428,16 @@ func (a *agent) resume(ctx context.Context) {
 }
 
 func (a *agent) resumeOne(ctx context.Context, id string) {
-	a.mu.Lock()
-	t, s := a.told[id], a.runs[id]
-	_, linked := a.links[id]
-	a.mu.Unlock()
-	target := targetOf(t)
-	if linked || !target.Managed || target.Channel != "socket" {
-		return
-	}
 	var in engine.Container
 	if err := retry(ctx, time.Minute, func() (err error) { in, err = a.engine.Inspect(ctx, id); return err }); err != nil {
 		return // It is gone, and the observer tells so.
 	}
-	if in.State.StartedAt != s.Run || !in.State.Live() {
+	a.mu.Lock()
+	t, s := a.told[id], a.runs[id]
+	_, linked := a.links[id]
+	a.mu.Unlock()
+	target := label.Parse(in)
+	if linked || !target.Managed || target.Channel != "socket" || in.State.StartedAt != s.Run || !in.State.Live() {
 		return
 	}
 	var body []byte

@@ -137,6 +137,7 @@ func (a *agent) execute(ctx context.Context, c rpc.Command) {
 		known = a.runKnown(c.ContainerID)
 	}
 	a.end(c, event, b, known)
+	a.point("ended", c.Verb)
 }
 
 func messageOf(err error) string {

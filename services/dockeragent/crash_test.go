@@ -145,10 +145,11 @@ func (w *witness) check(t *testing.T, c *centre) {
 }
 
 // TestDiesBetweenCallAndRecord lets the agent end between the begin of a command, the
-// engine's call and the record of its end, and come back, with every verb.
+// engine's call, the record of its end and what follows from it, and come back, with
+// every verb.
 func TestDiesBetweenCallAndRecord(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"begun", "started", "called"} {
+	for _, point := range []string{"begun", "started", "called", "ended"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			c, f, state := newCentre(t), engine.NewFake(), t.TempDir()
@@ -160,9 +161,19 @@ func TestDiesBetweenCallAndRecord(t *testing.T) {
 					return func() {}
 				}
 				stop()
-				died := make(chan struct{})
+				died, planned := make(chan struct{}), make(chan struct{})
 				end := start(t, c, state, f, func(conf *Config) {
 					conf.fault = func(p, v string) bool {
+						switch {
+						case point != "ended":
+						case p == "started" && v == verb:
+							// As with a real engine, the event overtakes the answer to the call,
+							<-planned
+						case p == "planned":
+							// and the application hears of the run after the end is recorded.
+							close(planned)
+							<-died
+						}
 						if p != point || v != verb {
 							return false
 						}
@@ -191,7 +202,7 @@ func TestKilledBetweenCallAndRecord(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = d.Close() })
 	image := enginetest.Image(t)
-	for _, point := range []string{"begun", "started", "called"} {
+	for _, point := range []string{"begun", "started", "called", "ended"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			c, state := newCentre(t), t.TempDir()

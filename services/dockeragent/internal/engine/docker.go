@@ -170,6 +170,8 @@ func (d *Docker) Inspect(ctx context.Context, id string) (Container, error) {
 	if in.Config != nil {
 		c.Image, c.Labels, c.Env = in.Config.Image, in.Config.Labels, in.Config.Env
 		c.StopSignal, c.TTY = in.Config.StopSignal, in.Config.Tty
+		h := in.Config.Healthcheck
+		c.HealthCheck = h != nil && len(h.Test) > 0 && h.Test[0] != "NONE"
 	}
 	if in.HostConfig != nil {
 		c.RestartPolicy, c.AutoRemove = string(in.HostConfig.RestartPolicy.Name), in.HostConfig.AutoRemove

@@ -179,6 +179,8 @@ type Container struct {
 	AutoRemove bool
 	// StopSignal is by name or number as configured; empty means SIGTERM.
 	StopSignal string
+	// HealthCheck is true when the engine checks its health.
+	HealthCheck bool
 	// TTY is true when output is one raw stream.
 	TTY bool
 	// State is the state now.

@@ -28,6 +28,7 @@ const (
 	SnapshotPolicy = "chartroom.snapshot.policy"
 	RestartMax     = "chartroom.restart.max"
 	RestartBackoff = "chartroom.restart.backoff"
+	Unhealthy      = "chartroom.restart.unhealthy"
 	BreakerTimeout = "chartroom.breaker.timeout"
 	BreakerQueue   = "chartroom.breaker.queue"
 	RecoverImage   = "chartroom.recover.image"
@@ -41,7 +42,7 @@ const (
 // keys are all that a user may write; ours are chartroom's own marks, which mean nothing here.
 var (
 	keys = []string{
-		Enable, Instance, Chart, Events, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, BreakerTimeout, BreakerQueue,
+		Enable, Instance, Chart, Events, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, Unhealthy, BreakerTimeout, BreakerQueue,
 		RecoverImage, StartTimeout, StopTimeout,
 	}
 	ours = []string{Command, "chartroom.demo", "chartroom.test"}
@@ -109,6 +110,8 @@ type Restart struct {
 	First   int64 `json:"first"`
 	Backoff int64 `json:"backoff"`
 	Ceiling int64 `json:"ceiling"`
+	// Unhealthy makes a failing health check count as a crash.
+	Unhealthy bool `json:"unhealthy"`
 }
 
 // Breaker is when the chart stops passing events on.
@@ -158,6 +161,9 @@ func Parse(c engine.Container) Target {
 	p.number(RestartMax, 0, 1_000_000, &o.Restart.Max)
 	p.number(BreakerQueue, 1, 1_000_000, &o.Breaker.Queue)
 	p.duration(RestartBackoff, &o.Restart.Backoff)
+	if o.Restart.Unhealthy = p.boolean(Unhealthy); o.Restart.Unhealthy && !c.HealthCheck {
+		p.find("health.none", Error, "healthcheck:\n  test: [\"CMD\", …]", "label %s=true has no effect: the container has no health check", Unhealthy)
+	}
 	p.duration(BreakerTimeout, &o.Breaker.Timeout)
 	p.duration(StartTimeout, &o.StartTimeout)
 	p.duration(StopTimeout, &o.StopTimeout)

@@ -62,6 +62,11 @@ func TestParse(t *testing.T) {
 			name: "not built", in: engine.Container{Labels: map[string]string{"chartroom.snapshot": "stdio"}}, channel: "none", policy: "event",
 			findings: []string{"channel.unsupported", ""},
 		},
+		{
+			name: "unhealthy without a health check", in: engine.Container{Labels: map[string]string{"chartroom.restart.unhealthy": "true"}},
+			channel: "none", policy: "event", findings: []string{"health.none", "healthcheck:"},
+		},
+		{name: "unhealthy", in: engine.Container{HealthCheck: true, Labels: map[string]string{"chartroom.restart.unhealthy": "true"}}, channel: "none", policy: "event"},
 		{name: "others' labels", in: engine.Container{Labels: map[string]string{"com.example": "x", "chartroom.command": "c", "chartroom.recover.env.MODE": "safe"}}, channel: "none", policy: "event"},
 	}
 	for _, tt := range tests {

@@ -23,7 +23,7 @@ func anyEvent(t *rapid.T, d *driver, container string, relabel bool) string {
 		"docker.create", "docker.start", "docker.start", "docker.die", "docker.die", "docker.die", "docker.kill",
 		"docker.stop", "docker.restart", "docker.pause", "docker.unpause", "docker.oom", "docker.destroy",
 		"docker.rename", "docker.update", "docker.health_status", "docker.exec_die", "docker.inspect",
-		"app.ready", "app.ready", "app.snapshot", "app.answer", "app.error", "app.lost", "breaker.dispatched",
+		"app.ready", "app.ready", "app.snapshot", "app.answer", "app.error", "app.lost", "app.refused", "breaker.dispatched",
 		"system.start", "system.stop", "system.restart", "system.kill", "system.pause", "system.unpause",
 		"system.remove", "system.restore", "system.take_snapshot",
 		"done.command.stop", "done.command.start", "error.docker.start", "error.docker.stop", "error.docker.pause",
@@ -62,6 +62,9 @@ func anyEvent(t *rapid.T, d *driver, container string, relabel bool) string {
 		data["sequence"] = rapid.IntRange(0, 9).Draw(t, "sequence")
 	case "app.ready", "app.answer", "breaker.dispatched":
 		data["sequence"] = rapid.IntRange(0, 9).Draw(t, "sequence")
+	case "app.refused":
+		data["code"] = rapid.SampledFrom([]string{"snapshot.too-large", "message.unknown"}).Draw(t, "code")
+		data["message"] = "no"
 	case "system.restore":
 		data["snapshot"] = rapid.IntRange(0, 9).Draw(t, "snapshot")
 	case "system.stop", "system.restart":

@@ -238,15 +238,19 @@ func targetOf(t observe.Told) (target label.Target) {
 	return target
 }
 
-// export copies a file out and tells it as a snapshot, unless it is the same as the last.
+// export copies a file out and tells it as a snapshot, unless it is the same as the
+// last. That it is too large or finds no room is told, too, and no error.
 func (a *agent) export(ctx context.Context, id, instance, path, startedAt string) error {
 	body, err := channel.Export(ctx, a.engine, id, path)
+	if large := (*channel.TooLargeError)(nil); errors.As(err, &large) {
+		return a.tellRefused(id, instance, startedAt, channel.SnapshotTooLarge, large.Error())
+	}
 	if err != nil {
 		return err
 	}
 	s, err := a.spool.put(body)
 	if err != nil {
-		return err
+		return a.tellRefused(id, instance, startedAt, noRoom, err.Error())
 	}
 	s.Run = startedAt
 	a.mu.Lock()
@@ -268,6 +272,18 @@ func (a *agent) tellSnapshot(id, instance string, s *journal.Snapshot) error {
 	if err == nil {
 		a.spool.named(s.SHA256, last)
 	}
+	return err
+}
+
+// noRoom is the code of a snapshot that the spool has no room for.
+const noRoom = "snapshot.no-room"
+
+// tellRefused tells that something which the application said is not taken.
+func (a *agent) tellRefused(id, instance, run, code, text string) error {
+	a.log.Warn("message of the application refused", "instance", instance, "code", code, "err", text)
+	_, err := a.append(journal.Entry{Observations: []journal.Observation{
+		observation(instance, id, "app.refused", map[string]any{"run": run, "code": code, "message": text}),
+	}})
 	return err
 }
 
@@ -368,6 +384,9 @@ func (a *agent) heard(r *run, m channel.Message) {
 		})
 	case channel.KindError:
 		o = observation(r.instance, r.id, "app.error", map[string]any{"run": m.Run, "message": m.Text})
+	case channel.KindRefused:
+		_ = a.tellRefused(r.id, r.instance, m.Run, m.Code, m.Text)
+		return
 	case channel.KindLost:
 		o = observation(r.instance, r.id, "app.lost", map[string]any{"run": m.Run, "message": m.Text})
 	}
@@ -382,9 +401,7 @@ func (a *agent) heardSnapshot(r *run, m channel.Message) {
 	}
 	s, err := a.spool.put(body)
 	if err != nil {
-		_, _ = a.append(journal.Entry{Observations: []journal.Observation{
-			observation(r.instance, r.id, "app.error", map[string]any{"run": m.Run, "message": err.Error()}),
-		}})
+		_ = a.tellRefused(r.id, r.instance, m.Run, noRoom, err.Error())
 		return
 	}
 	s.Sequence, s.Run = m.Sequence, m.Run

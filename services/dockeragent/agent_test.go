@@ -3,7 +3,11 @@
 package dockeragent
 
 import (
+	"archive/tar"
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +294,56 @@ func TestFileChannel(t *testing.T) {
 	}
 	if got := f.ReadFile(id, "/data/state.json"); string(got) != "58" {
 		t.Errorf("the file: %q, want 58", got)
+	}
+}
+
+// hugeFile is an engine whose containers have but one, very large file.
+type hugeFile struct{ *engine.Fake }
+
+// CopyFrom implements engine.Engine.
+func (hugeFile) CopyFrom(context.Context, string, string) (io.ReadCloser, error) {
+	var b bytes.Buffer
+	err := tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "state.json", Typeflag: tar.TypeReg, Size: 70 << 20})
+	return io.NopCloser(&b), err
+}
+
+// A file that is too large is told, with the state of the command: it was carried out.
+func TestFileTooLarge(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), hugeFile{f})
+	spec := map[string]any{"image": "bot:1", "command": []string{"run"}, "labels": map[string]string{"chartroom.snapshot": "file:/data/state.json"}}
+	id := created(c, "bot", spec)
+	c.done(c.command("bot", id, "start", nil))
+	c.find("bot", "app.ready", 1)
+	c.done(c.command("bot", id, "take_snapshot", nil))
+	o := c.find("bot", "app.refused", 1)
+	if field(o, "code") != "snapshot.too-large" || field(o, "message") != "its snapshot of 70.0 MiB is larger than the 64 MiB that a file may have" {
+		t.Errorf("app.refused: %s", o.GetDataJson())
+	}
+	if err := f.HostKill(id); err != nil {
+		t.Fatal(err)
+	}
+	c.find("bot", "docker.die", 1)
+	if events := c.events("bot"); slices.Index(events, "docker.die") < lastIndex(events, "app.refused") || slices.Contains(events, "app.snapshot") {
+		t.Errorf("events %v", events)
+	}
+}
+
+// A body for which the spool has no room is told as one.
+func TestNoRoomForASnapshot(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f, func(conf *Config) { conf.SpoolBytes = 20 << 10 })
+	id := created(c, "bot", map[string]any{"image": "bot:1", "command": []string{"run"}, "labels": map[string]string{"chartroom.snapshot": "file:/state"}})
+	c.done(c.command("bot", id, "start", nil))
+	c.find("bot", "app.ready", 1)
+	if err := f.WriteFile(id, "/state", make([]byte, 30<<10)); err != nil {
+		t.Fatal(err)
+	}
+	c.done(c.command("bot", id, "take_snapshot", nil))
+	if o := c.find("bot", "app.refused", 1); field(o, "code") != "snapshot.no-room" || !strings.Contains(fmt.Sprint(field(o, "message")), "the limit is 20480") {
+		t.Errorf("app.refused: %s", o.GetDataJson())
 	}
 }
 

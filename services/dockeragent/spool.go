@@ -81,10 +81,10 @@ func (s *spool) put(body []byte) (*journal.Snapshot, error) {
 		return out, nil
 	}
 	if s.size+int64(len(body)) > s.limit {
-		return nil, fmt.Errorf("snapshot of %d bytes: %d bytes wait already to be stored and the limit is %d", len(body), s.size, s.limit)
+		return nil, fmt.Errorf("its snapshot of %d bytes finds no room: %d bytes wait already to be stored and the limit is %d", len(body), s.size, s.limit)
 	}
 	if err := writeFile(filepath.Join(s.dir, out.SHA256), body); err != nil {
-		return nil, fmt.Errorf("snapshot of %d bytes: %w", len(body), err)
+		return nil, fmt.Errorf("its snapshot of %d bytes finds no room: %w", len(body), err)
 	}
 	s.size += int64(len(body))
 	s.waits[out.SHA256] = waiting{size: int64(len(body))}

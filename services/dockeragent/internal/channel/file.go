@@ -14,14 +14,11 @@ import (
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 )
 
-// MaxFile bounds the body of a file.
+// MaxFile bounds the body of a file: no larger one is stored.
 const MaxFile = 64 << 20
 
-// ErrTooLarge is returned for a file of more than MaxFile bytes.
-var ErrTooLarge = fmt.Errorf("the file is larger than %d bytes", MaxFile)
-
 // Export copies a file out of a container, running or not. The error is the
-// engine's (404: no such file yet), [ErrTooLarge], or that it is no plain file.
+// engine's (404: no such file yet), a [*TooLargeError], or that it is no plain file.
 func Export(ctx context.Context, e engine.Engine, id, name string) ([]byte, error) {
 	r, err := e.CopyFrom(ctx, id, name)
 	if err != nil {
@@ -37,7 +34,7 @@ func Export(ctx context.Context, e engine.Engine, id, name string) ([]byte, erro
 		return nil, fmt.Errorf("copy %s from container %s: it is no plain file", name, id)
 	}
 	if h.Size > MaxFile {
-		return nil, fmt.Errorf("copy %s from container %s: %w", name, id, ErrTooLarge)
+		return nil, &TooLargeError{What: "its snapshot", Holder: "a file", Size: h.Size, Limit: MaxFile}
 	}
 	body, err := io.ReadAll(io.LimitReader(files, MaxFile+1))
 	if err != nil {

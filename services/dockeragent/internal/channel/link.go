@@ -8,7 +8,8 @@
 // it begins with the start call), sends restore, and reads; writers take turns. What the
 // application says is handed over in order, one message at a time, in the reading
 // goroutine: as long as the receiver has not returned, nothing more is read. Lines are
-// bounded to 4 MiB; a longer one breaks the connection. When a connection breaks while the run
+// bounded to 4 MiB; a longer one is read to its end, not kept, and told as [KindRefused], and
+// so is the first line of a run that is no message. When a connection breaks while the run
 // goes on, it is dialled again and resumed, and [KindLost] tells when that takes
 // longer than 250 ms. Messages of another run are dropped.
 package channel
@@ -30,7 +31,7 @@ import (
 )
 
 const (
-	// MaxLine bounds one message.
+	// MaxLine bounds one message, without the end of its line.
 	MaxLine = 4 << 20
 	// dialFirst, dialEager and dialLast are the pauses between attempts to dial:
 	// those while a container starts are short, because a restart is waiting for
@@ -49,9 +50,6 @@ const (
 	// steadyTime is how long a connection lasts that is dialled again at once when
 	// it breaks; after a shorter one the pauses grow up to dialSlow.
 	steadyTime = time.Second
-	// maxBad bounds the lines of a connection that are no messages; the first is
-	// told, the last breaks it.
-	maxBad = 100
 	// maxText bounds what an application says for people.
 	maxText = 4 << 10
 	// maxPending bounds the messages that wait for ready; statemachine has one event in flight.
@@ -68,6 +66,7 @@ const (
 	KindSnapshot Kind = "snapshot"
 	KindEvent    Kind = "event"
 	KindError    Kind = "error"
+	KindRefused  Kind = "refused"
 	KindLost     Kind = "lost"
 )
 
@@ -88,8 +87,10 @@ type Message struct {
 	// Name and Data are the event.
 	Name string          `json:"name"`
 	Data json.RawMessage `json:"data"`
-	// Text is for people: of an error, or why the channel was lost.
+	// Text is for people: of an error, or why a message was refused or the channel lost.
 	Text string `json:"message"`
+	// Code is what a message was refused for, such as [SnapshotTooLarge].
+	Code string `json:"-"`
 	// Resumed is true when ready answers a resume.
 	Resumed bool `json:"-"`
 }
@@ -133,6 +134,7 @@ type Link struct {
 	open    bool // ready on the present connection
 	closed  bool
 	pending []outgoing
+	told    map[string]bool // what is told once a run
 
 	write sync.Mutex
 }
@@ -141,7 +143,7 @@ type Link struct {
 // from the application, one at a time. Close it.
 func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), log *slog.Logger, emit func(Message)) *Link {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Link{dial: dial, emit: emit, log: log, cancel: cancel, done: make(chan struct{})}
+	l := &Link{dial: dial, emit: emit, log: log, cancel: cancel, done: make(chan struct{}), told: map[string]bool{}}
 	go l.loop(ctx)
 	return l
 }
@@ -174,7 +176,12 @@ func (l *Link) Deliver(sequence uint64, name string, data []byte) error {
 }
 
 // TakeSnapshot asks for a snapshot.
-func (l *Link) TakeSnapshot() error { return l.say(outgoing{Type: "take_snapshot"}) }
+func (l *Link) TakeSnapshot() error {
+	l.mu.Lock()
+	delete(l.told, SnapshotTooLarge) // Whoever asks waits for an answer.
+	l.mu.Unlock()
+	return l.say(outgoing{Type: "take_snapshot"})
+}
 
 // Drain waits until what the application wrote before it died has been handed
 // over, at most for d, and closes. To be called when the run is over.
@@ -285,48 +292,66 @@ func (l *Link) serve(ctx context.Context, conn net.Conn) error {
 	}()
 	l.sayRestore()
 	r := bufio.NewReaderSize(conn, 64<<10)
-	bad := 0
 	for {
 		line, err := readLine(r)
-		if err != nil {
-			if errors.Is(err, errLine) {
-				l.emit(Message{Kind: KindError, Run: l.Run(), Text: err.Error()})
+		if errors.Is(err, errLong) {
+			if err := l.tooLong(r, line); err != nil {
+				return err
 			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		var m Message
 		if err := json.Unmarshal(line, &m); err != nil {
-			switch bad++; bad {
-			case 1:
-				l.emit(Message{Kind: KindError, Run: l.Run(), Text: fmt.Sprintf("a line that is no message: %v", err)})
-			case maxBad:
-				err := fmt.Errorf("%d lines that are no messages", bad)
-				l.emit(Message{Kind: KindError, Run: l.Run(), Text: err.Error()})
-				return err
-			}
+			l.refuse(MessageUnknown, fmt.Sprintf("it says what is no message: %v", err))
 			continue
 		}
 		l.take(m)
 	}
 }
 
-var errLine = fmt.Errorf("a message is longer than %d bytes", MaxLine)
-
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		if len(line)+len(part) > MaxLine {
-			return nil, errLine
-		}
-		line = append(line, part...)
-		if err == nil {
-			return line, nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, err
-		}
+// tooLong tells of a line that is too long, once its length is known, and reads it
+// to its end: the connection is good for what follows. One that goes on for more
+// than MaxFile is told of before it ends, if it ever does.
+func (l *Link) tooLong(r *bufio.Reader, head []byte) error {
+	code, what := MessageTooLarge, "a message that it sends"
+	if kindOf(head) == KindSnapshot {
+		code, what = SnapshotTooLarge, "its snapshot"
 	}
+	ended := head[len(head)-1] == '\n'
+	size := int64(len(head))
+	var err error
+	if !ended {
+		var more int64
+		more, ended, err = skip(r, MaxFile)
+		size += more
+	}
+	l.refuse(code, (&TooLargeError{What: what, Holder: "a message", Size: size, Limit: MaxLine}).Error())
+	for !ended && err == nil {
+		_, ended, err = skip(r, MaxFile)
+	}
+	return err
+}
+
+// refuse tells that a message is not taken: of each code once, or an application
+// that says nothing else would fill the journal.
+func (l *Link) refuse(code, text string) {
+	run := l.Run()
+	l.log.Debug("message refused", "run", run, "code", code, "err", text)
+	if l.first(code) {
+		l.emit(Message{Kind: KindRefused, Run: run, Code: code, Text: clip(text)})
+	}
+}
+
+// first reports whether something is told for the first time in this run.
+func (l *Link) first(what string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := l.told[what]
+	l.told[what] = true
+	return !told
 }
 
 // take hands one message over.
@@ -345,12 +370,18 @@ func (l *Link) take(m Message) {
 		l.ready, l.open = true, true
 		flush, l.pending = l.pending, nil
 	}
+	if m.Kind == KindSnapshot {
+		delete(l.told, SnapshotTooLarge) // The next one that is too large is news.
+	}
 	l.mu.Unlock()
 	switch m.Kind {
 	case KindReady, KindAnswer, KindSnapshot, KindEvent, KindError:
 		l.emit(m)
 	default:
-		l.emit(Message{Kind: KindError, Run: run, Text: fmt.Sprintf("a message of the unknown type %q", m.Kind)})
+		// The contract may have grown; or it is a slip of the pen, so it is told.
+		if l.first("type") {
+			l.emit(Message{Kind: KindError, Run: run, Text: clip(fmt.Sprintf("a message of the unknown type %q", m.Kind))})
+		}
 	}
 	for _, m := range flush {
 		if err := l.say(m); err != nil {
@@ -412,8 +443,8 @@ func (l *Link) say(m outgoing) error {
 	if err != nil {
 		return fmt.Errorf("message to the application: %w", err)
 	}
-	if len(b) >= MaxLine {
-		return errLine
+	if len(b) > MaxLine {
+		return &TooLargeError{What: "the event", Holder: "a message", Size: int64(len(b)), Limit: MaxLine}
 	}
 	return l.put(append(b, '\n'))
 }

@@ -151,16 +151,88 @@ func TestDrain(t *testing.T) {
 	<-a.link.Done()
 }
 
+// A line that is too long is skipped: it is told, with its size, and what follows on
+// the same connection is heard.
 func TestLongLine(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, line, code, text string
+	}{
+		{
+			name: "a snapshot", line: `{"type":"snapshot","run":"R1","sequence":7,"snapshot":"` + strings.Repeat("x", 5<<20) + `"}`,
+			code: channel.SnapshotTooLarge, text: "its snapshot of 5.1 MiB is larger than the 4 MiB that a message may have",
+		},
+		{
+			name: "a snapshot whose type comes last", line: `{"run":"R1","sequence":7,"snapshot":{"a":"` + strings.Repeat("x", channel.MaxLine) + `"},"type":"snapshot"}`,
+			code: channel.SnapshotTooLarge, text: "its snapshot of 4.1 MiB is larger than the 4 MiB that a message may have",
+		},
+		{
+			name: "an event", line: `{"type":"event","run":"R1","name":"out","data":"` + strings.Repeat("x", channel.MaxLine) + `"}`,
+			code: channel.MessageTooLarge, text: "a message that it sends of 4.1 MiB is larger than the 4 MiB that a message may have",
+		},
+		{
+			name: "one byte", line: strings.Repeat("x", channel.MaxLine+1),
+			code: channel.MessageTooLarge, text: "a message that it sends of 4.1 MiB is larger than the 4 MiB that a message may have",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.listen()
+			a.link.Begin("R1", channel.Restore{})
+			a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+			a.says(`{"type":"ready","run":"R1","sequence":6}`)
+			a.told(channel.KindReady, 6)
+			a.says(tt.line)
+			a.says(tt.line) // Said once, until one is taken.
+			m := a.told(channel.KindRefused, 0)
+			if m.Code != tt.code || m.Text != tt.text || m.Run != "R1" {
+				t.Errorf("got %q %q of %q, want %q %q", m.Code, m.Text, m.Run, tt.code, tt.text)
+			}
+			a.says(`{"type":"answer","run":"R1","sequence":7}`)
+			a.told(channel.KindAnswer, 7)
+			a.says(`{"type":"snapshot","run":"R1","sequence":8,"snapshot":1}`)
+			a.told(channel.KindSnapshot, 8)
+			if tt.code == channel.SnapshotTooLarge {
+				a.says(tt.line)
+				a.told(channel.KindRefused, 0)
+			}
+		})
+	}
+}
+
+// A message that has all that it may is taken.
+func TestLongestLine(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
 	a.link.Begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	go func() {
-		_, _ = io.WriteString(a.conn, `{"type":"snapshot","snapshot":"`+strings.Repeat("x", channel.MaxLine)+`"}`+"\n")
-	}()
-	a.told(channel.KindError, 0)
+	line := `{"type":"snapshot","run":"R1","sequence":1,"snapshot":""}`
+	a.says(strings.Replace(line, `""`, `"`+strings.Repeat("x", channel.MaxLine-len(line))+`"`, 1))
+	a.told(channel.KindSnapshot, 1)
+}
+
+// A line that does not end is told of all the same, and read on without being kept.
+func TestEndlessLine(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.link.Begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	part := strings.Repeat("x", 1<<20)
+	for range channel.MaxFile>>20 + 16 {
+		if _, err := io.WriteString(a.conn, part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageTooLarge {
+		t.Errorf("told %+v", m)
+	}
+	a.says("")
+	a.says(`{"type":"ready","run":"R1","sequence":0}`)
+	a.told(channel.KindReady, 0)
 }
 
 // An application that closes every connection is asked less and less often.
@@ -185,29 +257,24 @@ func TestFlappingIsSlowedDown(t *testing.T) {
 	})
 }
 
-// Lines that are no messages are told twice a connection at most.
-func TestGarbageIsBounded(t *testing.T) {
+// Lines that are no messages are told once, and those that are are heard.
+func TestGarbage(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
 	a.link.Begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	n := 0
-	for ; n < 1000; n++ {
-		if _, err := io.WriteString(a.conn, "garbage {{{\n"); err != nil {
-			break
-		}
+	for n := range 1000 {
+		a.says([]string{"garbage {{{", `{"type":"lost"}`, `{"type":"refused"}`, "[]", "\x00\xff"}[n%5])
 	}
-	if n > 200 {
-		t.Errorf("%d lines of garbage were read", n)
+	if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageUnknown || !strings.Contains(m.Text, "invalid character 'g'") {
+		t.Errorf("told %+v", m)
 	}
-	a.told(channel.KindError, 0)
-	a.told(channel.KindError, 0)
-	select {
-	case m := <-a.got:
-		t.Errorf("told a third time: %+v", m)
-	default:
+	if m := a.told(channel.KindError, 0); m.Text != `a message of the unknown type "lost"` {
+		t.Errorf("told %+v", m)
 	}
+	a.says(`{"type":"ready","run":"R1","sequence":3}`)
+	a.told(channel.KindReady, 3)
 }
 
 // What is for people is bounded: it goes into the log of the instance.

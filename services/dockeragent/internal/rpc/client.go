@@ -26,8 +26,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/label"
 )
@@ -359,13 +362,19 @@ func (c *Client) batch(ctx context.Context, id string, list []journal.Observatio
 		}
 		if o.Snapshot != nil && o.Snapshot.Inline == nil && o.Snapshot.Size > 0 {
 			if err := c.putBlob(ctx, o.Snapshot.SHA256); err != nil {
-				if !errors.Is(err, errGone) {
+				code := "snapshot.too-large"
+				switch {
+				case errors.Is(err, errGone):
+					code = "snapshot.gone"
+				case !tooLarge(err):
 					return nil, 0, err
 				}
-				// Said instead of kept from the chart: it waits for this snapshot.
+				// Said instead of kept from the chart: it waits for this snapshot. And
+				// one body that is never taken must not hold up the whole host.
 				c.log.Error("snapshot lost before it was stored", "instance", o.Instance, "err", err)
-				o.Event, o.Snapshot = "app.error", nil
-				o.Data, _ = json.Marshal(map[string]string{"run": "", "message": err.Error()})
+				run := o.Snapshot.Run
+				o.Event, o.Snapshot = "app.refused", nil
+				o.Data, _ = json.Marshal(map[string]string{"run": run, "code": code, "message": "its snapshot cannot be stored: " + err.Error()})
 			}
 		}
 		b.Observations = append(b.Observations, observation(o))
@@ -374,7 +383,17 @@ func (c *Client) batch(ctx context.Context, id string, list []journal.Observatio
 	return b, last, nil
 }
 
-var errGone = errors.New("the body of a snapshot is gone from the agent's disk")
+var errGone = errors.New("its body is gone from the agent's disk")
+
+// tooLarge reports whether the server will never take a body.
+func tooLarge(err error) bool {
+	for _, d := range status.Convert(err).Details() {
+		if r, ok := d.(*fleetv1.Refusal); ok {
+			return r.GetReason() == fleetv1.Reason_REASON_TOO_LARGE
+		}
+	}
+	return status.Code(err) == codes.InvalidArgument
+}
 
 // putBlob stores a body from the agent's disk.
 func (c *Client) putBlob(ctx context.Context, sha string) error {

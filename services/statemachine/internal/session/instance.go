@@ -78,6 +78,8 @@ type bookkeeping struct {
 	// Incarnation and Sent number the events for other instances, by shard.
 	Incarnation string            `json:"incarnation,omitempty"`
 	Sent        map[uint32]uint64 `json:"sent,omitempty"`
+	// Flaws are what is wrong with what the application says.
+	Flaws []flaw `json:"flaws,omitempty"`
 	// Ended is when the target was destroyed or the chart finished, for the
 	// retention.
 	Ended time.Time `json:"ended,omitzero"`

@@ -192,7 +192,7 @@ func (t *turn) generation(f *agentv1.Observation) {
 	}
 	target.ContainerId, target.StartedTime = id, nil
 	target.Generation++
-	i.book.Ended = time.Time{}
+	i.book.Ended, i.book.Flaws = time.Time{}, nil
 	t.endRun()
 	if i.ip.Finished() != nil {
 		// The chart of the former generation has ended; the instance goes on
@@ -239,6 +239,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 	case "docker.start":
 		t.startedAt(data["startedAt"])
 		t.endRun()
+		t.mended(flawedMessage)
 	case "docker.inspect":
 		if running, _ := data["running"].(bool); running {
 			t.startedAt(data["startedAt"])
@@ -252,14 +253,20 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		t.answered(number(data["sequence"]))
 	case "app.snapshot":
 		if s := f.GetSnapshot(); s != nil {
-			data["number"] = float64(t.keep(s, f.GetTime().AsTime()))
+			number := t.keep(s, f.GetTime().AsTime())
+			data["number"] = float64(number)
 			i.book.Forced = ""
+			if number != 0 {
+				t.mended(flawedSnapshot)
+			}
 		}
 	case "app.ready":
 		t.startedAt(data["run"])
 		i.book.Ready, i.book.Stalled = true, false
 		i.book.Restored = number(data["snapshot"])
 		t.rewind(number(data["sequence"]))
+	case "app.refused":
+		t.refused(data)
 	case "app.lost":
 		i.book.Ready = false
 	}
@@ -316,6 +323,6 @@ func (t *turn) destroyed(container string) {
 		t.retire(container)
 	}
 	target.ContainerId = ""
-	i.book.Ended = t.now
+	i.book.Ended, i.book.Flaws = t.now, nil
 	t.step()
 }

@@ -81,6 +81,15 @@ func (b *bench) do(f func(*turn)) *snapshotv1.Step {
 	return out
 }
 
+// say lets the agent tell something of the container.
+func (b *bench) say(event, data string, fill ...func(*agentv1.Observation)) *snapshotv1.Step {
+	o := &agentv1.Observation{ContainerId: "c1", Event: event, DataJson: []byte(data)}
+	for _, f := range fill {
+		f(o)
+	}
+	return b.do(func(t *turn) { t.observe(&Observation{Host: "h1", Fact: o}) })
+}
+
 // TestQueueAndSnapshots compares the queue and the kept snapshots with what
 // the documents promise, under generated accepts, answers, dumps, deaths,
 // rewinds and verdicts.
@@ -197,11 +206,7 @@ func TestDeadLetter(t *testing.T) {
 func TestWrongAnswerMovesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 10)
-	say := func(event string, data string) *snapshotv1.Step {
-		return b.do(func(t *turn) {
-			t.observe(&Observation{Host: "h1", Fact: &agentv1.Observation{ContainerId: "c1", Event: event, DataJson: []byte(data)}})
-		})
-	}
+	say := b.say
 	say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
 	say("docker.inspect", `{"status":"running","running":true,"startedAt":"2026-01-02T00:00:00Z"}`)
 	say("app.ready", `{"sequence":0,"snapshot":0}`)

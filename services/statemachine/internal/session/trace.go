@@ -36,7 +36,7 @@ func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, 
 	why, now := i.reason()
 	e.Severity = fleetv1.Severity_SEVERITY_INFO
 	switch {
-	case strings.HasPrefix(s.event, "error.") || faults > 0:
+	case strings.HasPrefix(s.event, "error.") || s.event == "app.refused" || faults > 0:
 		e.Severity = fleetv1.Severity_SEVERITY_ERROR
 	case slices.ContainsFunc(entered, func(id string) bool { return slices.Contains(alarming, id) }):
 		e.Severity = fleetv1.Severity_SEVERITY_ERROR

@@ -20,7 +20,7 @@ func (i *Instance) render() *fleetv1.Instance {
 		ChartName: v.GetChartName(), ChartDigest: v.GetChartDigest(),
 		Target: v.GetTarget(), Managed: v.GetManaged(),
 		Snapshots:  slices.Clone(v.GetSnapshots()),
-		Findings:   v.GetFindings(),
+		Findings:   i.findings(),
 		CreateTime: v.GetCreateTime(), UpdateTime: v.GetUpdateTime(),
 		LogSequence: v.GetLogSequence(), Finished: v.GetFinished(),
 	}

@@ -156,6 +156,10 @@ func TestRefusalsNameTheReason(t *testing.T) {
 		if r := refusal(t, err); r.GetReason() != fleetv1.Reason_REASON_TOO_LARGE {
 			t.Errorf("refusal %v", r)
 		}
+		large := map[string]string{"event": "hello", "data": strings.Repeat("x", 512<<10)}
+		if code, said := post(t, f, "/v1/instances/"+app.ID+":send", large); code != 413 || !strings.Contains(said, "TOO_LARGE") {
+			t.Errorf("REST: status %d, %s", code, said)
+		}
 	})
 	t.Run("queue full", func(t *testing.T) {
 		if err := intent("system.pause"); err != nil {

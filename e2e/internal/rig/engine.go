@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,6 +212,24 @@ func AppImage(t testing.TB) string {
 		Missing(t, "engine", "CHARTROOM_APP_IMAGE is not set; scripts/e2e builds the image and sets it")
 	}
 	return image
+}
+
+// UnrulyImage makes an image of the program unruly alone, whose health is checked
+// every second; it is removed with the test.
+func UnrulyImage(t testing.TB) string {
+	t.Helper()
+	Engine(t)
+	dir, ref := t.TempDir(), "chartroom-test/unruly:"+RunID()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "unruly"), "github.com/chartroom/chartroom/e2e/internal/unruly")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build unruly: %v\n%s", err, said)
+	}
+	output(t, "tar", "-C", dir, "-cf", filepath.Join(dir, "image.tar"), "unruly")
+	output(t, "docker", "import", "--change", `ENTRYPOINT ["/unruly"]`, "--change", "LABEL "+Label+"="+RunID(),
+		"--change", `HEALTHCHECK --interval=1s --retries=1 CMD ["/unruly", "health"]`, filepath.Join(dir, "image.tar"), ref)
+	t.Cleanup(func() { _ = exec.Command("docker", "image", "rm", "--force", ref).Run() })
+	return ref
 }
 
 // output runs a command and returns its trimmed standard output.

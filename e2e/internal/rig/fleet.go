@@ -149,6 +149,12 @@ type App struct {
 // ends.
 func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 	t.Helper()
+	return f.Create(t, AppImage(t), nil, name, labels...)
+}
+
+// Create is CreateApp of another image, with variables added to its environment.
+func (f *Fleet) Create(t testing.TB, image string, environment []string, name string, labels ...string) *App {
+	t.Helper()
 	name += "-" + RunID()
 	RemoveByName(t, name)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -156,8 +162,8 @@ func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 	_, err := f.API.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
 		Name: name, HostId: f.HostID, Start: true, RequestId: "create-" + name,
 		Container: &fleetv1.ContainerSpec{
-			Image:       AppImage(t),
-			Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"},
+			Image:       image,
+			Environment: append([]string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, environment...),
 			Labels:      Labels(append([]string{"chartroom.instance", name}, labels...)...),
 			Mounts:      []string{Volume(t) + ":/run/chartroom"},
 		},
@@ -165,9 +171,8 @@ func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 	if err != nil {
 		t.Fatalf("create %s: %v", name, err)
 	}
-	a := &App{ID: name + "@" + f.HostID, Name: name, fleet: f}
-	f.InState(t, a.ID, "running", 30*time.Second)
-	return a
+	f.InState(t, name+"@"+f.HostID, "running", 30*time.Second)
+	return &App{ID: name + "@" + f.HostID, Name: name, fleet: f}
 }
 
 // Greeted asks the application what it has processed and reads its answer where

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+// Command unruly is an application that keeps the contract and misbehaves when it
+// is told to. Its state is the list of the events that it has taken, and how
+// large it makes its snapshot; each event is printed, for a witness outside.
+//
+//	grow {"bytes": N}   its snapshots have N bytes from now on
+//	babble              it writes a thousand lines of garbage to its channel
+//	ail                 its health check ("unruly health") fails until the next run
+//
+// With UNRULY=start in its environment it ends before it is ready.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+)
+
+// sick is the file that the health check looks for.
+const sick = "/sick"
+
+// state is the snapshot.
+type state struct {
+	Seen  []int  `json:"seen"`
+	Bytes int    `json:"bytes"`
+	Pad   string `json:"pad"`
+}
+
+// message is any of the contract's.
+type message struct {
+	Type     string              `json:"type"`
+	Run      string              `json:"run"`
+	Sequence int                 `json:"sequence"`
+	Resume   bool                `json:"resume,omitempty"`
+	Name     string              `json:"name,omitempty"`
+	Data     struct{ Bytes int } `json:"data"`
+	Snapshot *state              `json:"snapshot,omitempty"`
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "health" {
+		if _, err := os.Stat(sick); err == nil {
+			os.Exit(1)
+		}
+		return
+	}
+	_ = os.Remove(sick)
+	_ = os.Remove(os.Getenv("CHARTROOM_SOCKET"))
+	if os.Getenv("UNRULY") == "start" {
+		fmt.Println("ends before it is ready")
+		os.Exit(1)
+	}
+	listener, err := net.Listen("unix", os.Getenv("CHARTROOM_SOCKET"))
+	if err != nil {
+		panic(err)
+	}
+	var s state
+	cursor := 0
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("connected")
+		serve(conn, &s, &cursor)
+	}
+}
+
+func serve(conn net.Conn, s *state, cursor *int) {
+	defer conn.Close()
+	in, out := json.NewDecoder(bufio.NewReader(conn)), json.NewEncoder(conn)
+	for {
+		var m message
+		if in.Decode(&m) != nil {
+			return
+		}
+		fresh := false
+		switch m.Type {
+		case "restore":
+			if !m.Resume {
+				*s, *cursor = state{}, m.Sequence
+				if m.Snapshot != nil {
+					*s = *m.Snapshot
+				}
+				fmt.Println("restored", s.Seen)
+			}
+		case "event":
+			if fresh = m.Sequence > *cursor; fresh {
+				act(conn, m, s)
+				*cursor = m.Sequence
+			}
+		}
+		if fresh || m.Type == "take_snapshot" {
+			s.Pad = strings.Repeat("x", s.Bytes)
+			_ = out.Encode(message{Type: "snapshot", Run: m.Run, Sequence: *cursor, Snapshot: s})
+		}
+		switch m.Type {
+		case "restore":
+			_ = out.Encode(message{Type: "ready", Run: m.Run, Sequence: *cursor})
+		case "event":
+			_ = out.Encode(message{Type: "answer", Run: m.Run, Sequence: m.Sequence})
+		}
+	}
+}
+
+func act(conn io.Writer, m message, s *state) {
+	s.Seen = append(s.Seen, m.Sequence)
+	fmt.Println("took", m.Sequence, m.Name)
+	switch m.Name {
+	case "grow":
+		s.Bytes = m.Data.Bytes
+	case "babble":
+		for range 1000 {
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\n")
+		}
+	case "ail":
+		_ = os.WriteFile(sick, nil, 0o600)
+	}
+}

@@ -42,7 +42,8 @@ type Docker struct {
 // NewDocker makes a Docker for the engine that DOCKER_HOST names, or the local
 // default one. It does not connect yet: the engine may be away.
 func NewDocker() (*Docker, error) {
-	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation(),
+		client.WithHTTPHeaders(map[string]string{"Connection": "close"})) // see the package comment
 	if err != nil {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
@@ -80,7 +81,7 @@ func (d *Docker) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		at = time.Now()
 	}
-	return Info{ID: in.ID, Name: in.Name, Version: in.ServerVersion, APIVersion: d.cli.ClientVersion(), Time: at}, nil
+	return Info{ID: in.ID, Name: in.Name, Version: in.ServerVersion, APIVersion: d.cli.ClientVersion(), Time: at, LiveRestore: in.LiveRestoreEnabled}, nil
 }
 
 // Ping implements Engine.
@@ -89,13 +90,41 @@ func (d *Docker) Ping(ctx context.Context) error {
 	return refusal("ping", "", err)
 }
 
+// Memory implements Engine.
+func (d *Docker) Memory(ctx context.Context, until time.Time) (Memory, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := d.settle(ctx); err != nil {
+		return Memory{}, err
+	}
+	messages, errs := d.cli.Events(ctx, events.ListOptions{Since: "1", Until: timestamp(until)})
+	m, n := Memory{Starts: map[string]time.Time{}}, 0
+	for {
+		select {
+		case e := <-messages:
+			n++
+			if e.Type == events.ContainerEventType && e.Action == events.ActionStart {
+				m.Starts[e.Actor.ID] = event(e).Time
+			}
+		case err := <-errs:
+			if err != nil && !errors.Is(err, io.EOF) {
+				return Memory{}, refusal("events", "", err)
+			}
+			m.Whole = n < ringSize
+			return m, nil
+		}
+	}
+}
+
+func timestamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
 // Events implements Engine.
 func (d *Docker) Events(ctx context.Context, since time.Time) (*Stream, error) {
 	if err := d.settle(ctx); err != nil {
 		return nil, err
 	}
 	messages, errs := d.cli.Events(ctx, events.ListOptions{
-		Since:   fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
+		Since:   timestamp(since),
 		Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType))),
 	})
 	// The client reports a refused subscription here before any message.

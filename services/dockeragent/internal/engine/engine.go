@@ -6,7 +6,9 @@
 // conformance suite that both pass.
 //
 // All methods are safe for concurrent use and block until the engine has
-// answered or the context ended. An engine promises little about its events: they
+// answered or the context ended. Each asks on a connection of its own: an engine that
+// shuts down first stops listening, then its containers, so an answer to a question
+// that was put after a signal was seen says that this signal is no shutdown. An engine promises little about its events: they
 // may be lost, repeated and reordered, and they wait for nobody, so whoever
 // reads [Stream] must never stall. The truth is what [Engine.Inspect] says.
 package engine
@@ -28,6 +30,9 @@ type Engine interface {
 	Info(ctx context.Context) (Info, error)
 	// Ping returns nil when the engine answers.
 	Ping(ctx context.Context) error
+	// Memory returns what the engine remembers of its past, up to until on the
+	// engine's clock, which must not lie ahead.
+	Memory(ctx context.Context, until time.Time) (Memory, error)
 	// Events subscribes to container events, beginning with those stamped since
 	// (inclusive) that the engine still remembers. It returns once subscribed.
 	Events(ctx context.Context, since time.Time) (*Stream, error)
@@ -119,6 +124,30 @@ type Info struct {
 	APIVersion string
 	// Time is the engine's clock.
 	Time time.Time
+	// LiveRestore is true when containers run on while the engine is down.
+	LiveRestore bool
+}
+
+// ringSize is how many events an engine remembers, in memory only: one that has
+// restarted begins anew.
+const ringSize = 256
+
+// Memory is what an engine remembers of its past.
+type Memory struct {
+	// Whole is true when it reaches back to the start of the engine itself.
+	Whole bool
+	// Starts is the last start of each container in it.
+	Starts map[string]time.Time
+}
+
+// startLag is how much later than StartedAt the engine may stamp the start event.
+const startLag = 5 * time.Second
+
+// Lacks reports that the run of a container that began at startedAt began under
+// an engine that has ended since. False also when that cannot be told.
+func (m Memory) Lacks(id string, startedAt time.Time) bool {
+	at, ok := m.Starts[id]
+	return m.Whole && (!ok || at.Sub(startedAt).Abs() > startLag)
 }
 
 // Stream is a subscription. Events is never closed: when the stream ends, one

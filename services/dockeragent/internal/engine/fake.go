@@ -19,9 +19,6 @@ import (
 	"time"
 )
 
-// ringSize is how many events an engine remembers for subscribers with a past since.
-const ringSize = 256
-
 // ErrDown is what every call of a Fake returns while it is down, as a client
 // would that finds nobody listening.
 var ErrDown = errors.New("cannot connect to the engine")
@@ -46,6 +43,7 @@ type Fake struct {
 	subs       map[*fakeSub]struct{}
 	stamp      time.Time
 	down       bool
+	stops      bool // containers end with the engine
 	images     map[string]bool
 	perturb    func(Event) []Event
 	delay      func(op, id string) time.Duration
@@ -95,18 +93,6 @@ func (f *Fake) SetDelay(d func(op, id string) time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delay = d
-}
-
-// SetDown takes the engine away (streams end, calls fail, processes run on) or
-// brings it back.
-func (f *Fake) SetDown(down bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.down = down
-	if down {
-		f.ring = nil
-		f.breakStreams()
-	}
 }
 
 // Break ends all event streams.
@@ -283,7 +269,7 @@ func (f *Fake) Info(ctx context.Context) (Info, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Info{ID: f.id, Name: "fake", Version: "fake", APIVersion: "1.41", Time: time.Now()}, nil
+	return Info{ID: f.id, Name: "fake", Version: "fake", APIVersion: "1.41", Time: time.Now(), LiveRestore: !f.stops}, nil
 }
 
 // Ping implements Engine.

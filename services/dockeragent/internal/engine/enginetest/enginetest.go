@@ -67,6 +67,24 @@ func Run(t *testing.T, s Subject) {
 			s.equal("label", c.Labels["chartroom.test"], "engine")
 			s.equal("policy", c.RestartPolicy, "no")
 		},
+		"remembers starts": func(s *suite) {
+			s.create("run")
+			s.do(s.Engine.Start(s.ctx(), s.id))
+			s.events("create start")
+			c := s.inspect()
+			at, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+			s.do(err)
+			info, err := s.Engine.Info(s.ctx())
+			s.do(err)
+			m, err := s.Engine.Memory(s.ctx(), info.Time)
+			s.do(err)
+			if _, ok := m.Starts[s.id]; !ok || m.Lacks(s.id, at) {
+				s.t.Errorf("the start at %s is not remembered: %+v", at, m)
+			}
+			if m.Whole != m.Lacks(s.id, at.Add(-time.Hour)) {
+				s.t.Error("a run of an hour ago is remembered by a whole memory")
+			}
+		},
 		"start twice is one start": func(s *suite) {
 			s.create("run")
 			s.do(s.Engine.Start(s.ctx(), s.id))

@@ -16,10 +16,17 @@
 // the same engine. A die, a start and a create are held back until inspect has
 // answered or 250 ms have passed (5 ms for the death of a run that nobody signalled), and
 // later events of that container wait behind them.
+//
+// An engine that shuts down stops its containers with the same events as a person
+// does. What tells them apart: it has stopped listening by then. So a death after a
+// stop signal that no command of ours explains is held until the engine has answered
+// a question put after the signal: the one that sent it (a person asked it to), or
+// its successor (nobody did: evidence.engineShutdown).
 package observe
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +58,9 @@ const (
 	// forgotten is after how long a command without an end no longer counts as under
 	// way: its server may never send it again.
 	forgotten = 3 * time.Minute
+	// shutdownTime is how long an engine takes at most to stop its containers, unless
+	// told otherwise.
+	shutdownTime = 15 * time.Second
 	// rememberEvents and rememberGone bound what is kept against repetition.
 	rememberEvents = 4096
 	rememberGone   = 1024
@@ -130,6 +140,8 @@ type Core struct {
 	// restoredSeen is lastSeen as the journal had it: what an unknown container did
 	// up to then was told, or is found by listing.
 	restoredSeen time.Time
+	// lastCut is when the last run ended that did not outlive the engine.
+	lastCut time.Time
 }
 
 type eventKey struct {
@@ -155,11 +167,31 @@ type container struct {
 	doubtAt    time.Time
 	doubtSeq   uint64
 	doubt      bool
-	signals    []int
-	stopSeen   bool
-	oomSeen    bool
+	evidence
 	stopSignal int
 	commands   []ownCommand // of ours, the newest last; at most rememberCommands
+}
+
+// evidence is what is known of how the present run comes to its end.
+type evidence struct {
+	signals  []int
+	stopSeen bool
+	oomSeen  bool
+	// asked is seq at the stop signal that no command of ours explains, 0 for none;
+	// vouched is true once the engine that sent it has answered since, and lists
+	// how many lists it has answered meanwhile.
+	asked   uint64
+	vouched bool
+	lists   int
+	// cut is true for a run that began under an engine that has ended, where no run
+	// outlives its engine.
+	cut bool
+}
+
+// doubtful reports whether it is open who wants the run to end: somebody who has
+// asked the engine to stop it, or the engine that shuts down.
+func (k *container) doubtful(now time.Time) bool {
+	return k.asked != 0 && !k.vouched && !k.cut && k.idle(now)
 }
 
 type ownCommand struct {
@@ -247,7 +279,10 @@ func (c *Core) Take() (out []Out, asks []Ask, next time.Time) {
 			}
 		}
 		if len(k.held) > 0 {
-			due(k.heldSince.Add(k.heldFor))
+			none = false
+			if !k.doubtful(c.now) {
+				due(k.heldSince.Add(k.heldFor))
+			}
 		} else if !k.settleAt.IsZero() && k.idle(c.now) {
 			due(k.settleAt)
 		}
@@ -300,10 +335,17 @@ func (c *Core) Lost(now time.Time, reason string) {
 }
 
 // Connected says that a new session with the engine begins: what was asked in
-// the one before will not be answered.
-func (c *Core) Connected() {
+// the one before will not be answered. From what the engine remembers follows which
+// runs began under one that has ended.
+func (c *Core) Connected(info engine.Info, memory engine.Memory) {
+	c.lastCut = time.Time{}
 	for _, k := range c.containers {
 		k.asking, k.wish = false, false
+		if at, err := time.Parse(time.RFC3339Nano, k.told.StartedAt); err == nil && k.told.live() && !info.LiveRestore {
+			// One that has much to remember may have forgotten its start. Then the silence
+			// after a signal is what there is to go by.
+			k.cut = memory.Lacks(k.id, at) || !memory.Whole && k.doubtful(c.now)
+		}
 		if len(k.held) > 0 || k.settling {
 			c.ask(k)
 		}
@@ -332,6 +374,9 @@ func (c *Core) Listed(now time.Time, engineID string, list []engine.Summary) {
 		if k.exists {
 			c.ask(k)
 		}
+		// The second list was asked for after the signal, in case inspect hangs.
+		k.lists++
+		k.vouched = k.vouched || k.asked != 0 && !k.cut && k.lists > 1
 	}
 }
 
@@ -425,6 +470,10 @@ func (c *Core) Event(now time.Time, ev engine.Event) {
 	if !annotation(word) {
 		k.settleAt, k.settling = now.Add(settleTime), false
 	}
+	if word == "kill" && k.told.live() && !k.old(ev) && k.stops(ev) && k.idle(now) && !k.vouched {
+		k.asked, k.lists = k.seq, 0
+		c.ask(k)
+	}
 	hold := !k.exists || word == "create" || word == "start" || word == "die"
 	if len(k.held) == 0 && !hold {
 		c.play(now, k, ev, nil, nil)
@@ -465,6 +514,10 @@ func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, faile
 	if failed {
 		return // The next relist asks again; held events have their deadline.
 	}
+	k.answered(a, in)
+	if at, err := time.Parse(time.RFC3339Nano, in.State.FinishedAt); err == nil && k.cut && at.After(c.lastCut) {
+		c.lastCut = at
+	}
 	if a.Token != k.seq || k.wish && len(k.held) > 0 {
 		// An event arrived since: the answer may be older than it.
 		c.ask(k)
@@ -486,6 +539,26 @@ func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, faile
 	c.compare(now, k, answer)
 }
 
+// old reports whether an event was told before this agent started, or is contained
+// in what was told.
+func (k *container) old(ev engine.Event) bool {
+	return !k.restoredAt.IsZero() && !ev.Time.After(k.restoredAt)
+}
+
+// stops reports whether the signal of a kill event asks for the end of a run.
+func (k *container) stops(ev engine.Event) bool {
+	n, err := strconv.Atoi(ev.Attributes["signal"])
+	return err == nil && (n == 15 || n == k.stopSignal)
+}
+
+// answered draws from an inspect what it says of who ends the run.
+func (k *container) answered(a Ask, in engine.Container) {
+	if k.cut && in.State.Live() && in.State.StartedAt == k.told.StartedAt {
+		k.cut = false // It has outlived its engine after all.
+	}
+	k.vouched = k.vouched || k.asked != 0 && a.Token >= k.asked && !k.cut
+}
+
 // Tick does what is due.
 func (c *Core) Tick(now time.Time) {
 	c.now = now
@@ -494,7 +567,7 @@ func (c *Core) Tick(now time.Time) {
 		if k == nil {
 			continue
 		}
-		if len(k.held) > 0 && !now.Before(k.heldSince.Add(k.heldFor)) {
+		if len(k.held) > 0 && !now.Before(k.heldSince.Add(k.heldFor)) && !k.doubtful(now) {
 			c.flush(now, k, nil, false)
 		}
 		if len(k.held) == 0 && !k.settleAt.IsZero() && !now.Before(k.settleAt) && k.idle(now) {

@@ -386,6 +386,7 @@ func TestDieWithoutInspect(t *testing.T) {
 	w.events = nil
 	// A signal was sent: a stop event may follow the death.
 	run(w, engine.Event{Action: "kill", ContainerID: "a", Name: "web", Time: w.now, Attributes: map[string]string{"signal": "15"}})
+	w.answer() // The engine is there; of the death it says nothing in time.
 	run(w, engine.Event{Action: "die", ContainerID: "a", Name: "web", Time: w.now.Add(1), Attributes: map[string]string{"exitCode": "137"}})
 	w.advance(holdTime - 1)
 	if diff := cmp.Diff([]string{"kill"}, w.events); diff != "" {

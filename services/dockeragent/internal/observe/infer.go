@@ -35,18 +35,27 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 	}
 	id, verb := k.cause(now, "stop", "kill", "remove")
 	signals := append([]int{}, k.signals...)
+	shutdown := k.cut && !k.vouched && !c.beforeShutdown(finished)
 	// A signal that ended it and did not come through the engine.
 	n := code - 128
-	host := n > 0 && n < 65 && !oom && !slices.Contains(signals, n)
+	host := n > 0 && n < 65 && !oom && !shutdown && !slices.Contains(signals, n)
 	data := map[string]any{
 		"exitCode": code, "startedAt": t.StartedAt, "finishedAt": finished, "oomKilled": oom,
 		"evidence": map[string]any{
 			"command": verb, "stopEvent": k.stopSeen, "signal": signals, "hostSignal": host, "oom": oom, "exitCode": code, "stopSignal": k.stopSignal,
+			"engineShutdown": shutdown,
 		},
 	}
 	t.Status, t.FinishedAt, t.ExitCode, t.OOMKilled = "exited", finished, code, oom
-	k.signals, k.stopSeen, k.oomSeen = nil, false, false
+	k.evidence = evidence{}
 	c.emit(k, journal.Observation{Time: at, Event: "docker.die", Inferred: inferred, CommandID: id}, data, in)
+}
+
+// beforeShutdown reports whether a run was over when the engine began to stop the
+// others: it ended too long before the last of them.
+func (c *Core) beforeShutdown(finishedAt string) bool {
+	at, err := time.Parse(time.RFC3339Nano, finishedAt)
+	return err == nil && at.Before(c.lastCut.Add(-shutdownTime))
 }
 
 // appear tells of a container that is there and was never told of. History that
@@ -76,7 +85,7 @@ func (c *Core) inferStart(now time.Time, k *container, in *engine.Container) {
 		at = s
 	}
 	t.Status, t.StartedAt, t.Approx, t.Stamp, t.ExitCode, t.OOMKilled = "running", in.State.StartedAt, false, "", 0, false
-	k.signals, k.stopSeen, k.oomSeen = nil, false, false
+	k.evidence = evidence{}
 	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true}
 	o.CommandID, _ = k.cause(now, "start")
 	c.emit(k, o, map[string]any{"startedAt": in.State.StartedAt}, in)

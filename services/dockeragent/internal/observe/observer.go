@@ -171,13 +171,17 @@ func (o *Observer) session(ctx context.Context) error {
 	events := make(chan engine.Event, queueEvents)
 	ended := make(chan error, 1)
 	wg.Go(func() { ended <- read(stream, events) })
+	memory, err := o.engine.Memory(ctx, info.Time)
+	if err != nil {
+		return err
+	}
 	list, err := o.engine.List(ctx)
 	if err != nil {
 		return err
 	}
 	o.info.Store(&info)
 	o.log.Info("engine connected", "engine", info.ID, "version", info.Version, "api", info.APIVersion, "containers", len(list))
-	o.core.Connected()
+	o.core.Connected(info, memory)
 	o.core.Listed(time.Now(), info.ID, list)
 
 	answers := make(chan answer)

@@ -54,10 +54,9 @@ func (c *Core) flush(now time.Time, k *container, in *engine.Container, answered
 func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.Container, later []engine.Event) {
 	word, text := split(ev.Action)
 	t := &k.told
-	old := !k.restoredAt.IsZero() && !ev.Time.After(k.restoredAt)
 	o := journal.Observation{Time: ev.Time, Event: "docker." + word}
 	data := map[string]any{}
-	if !k.exists && word != "create" || old {
+	if !k.exists && word != "create" || k.old(ev) {
 		return // Already destroyed, never there, or told before this agent started.
 	}
 	if ev.Time.After(t.LastEvent) {
@@ -94,7 +93,7 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		if approx {
 			t.Stamp = at
 		}
-		k.signals, k.stopSeen, k.oomSeen = nil, false, false
+		k.evidence = evidence{}
 		data["startedAt"] = at
 		o.CommandID, _ = k.cause(now, "start")
 	case "die":

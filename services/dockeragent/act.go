@@ -239,7 +239,7 @@ func (a *agent) start(ctx context.Context, w *act) error {
 	if w.told.Status == "running" || w.told.Status == "paused" {
 		return a.engine.Start(ctx, w.ContainerID) // Says what is to be said.
 	}
-	if w.told.Status == "exited" && w.told.ExitCode != 0 {
+	if w.told.Status == "exited" { // Of an engine that shut down most exit with 0.
 		a.buckets.wait(ctx, w.in.Image)
 	}
 	body, err := a.body(ctx, w.Snapshot)

@@ -212,6 +212,39 @@ func TestAgentComesBack(t *testing.T) {
 	}
 }
 
+// TestEngineShutsDown: what the engine stopped because it shut down is told so, what
+// a person stopped before is not.
+func TestEngineShutsDown(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	web, quits := created(c, "web", appSpec("web")), created(c, "quits", appSpec("quits"))
+	for name, id := range map[string]string{"web": web, "quits": quits} {
+		c.done(c.command(name, id, "start", nil))
+		c.find(name, "app.ready", 1)
+	}
+	shutdown := func(name string) any {
+		e, _ := field(c.find(name, "docker.die", 1), "evidence").(map[string]any)
+		return e["engineShutdown"]
+	}
+	if err := f.Stop(t.Context(), quits, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if got := shutdown("quits"); got != false {
+		t.Errorf("stopped by a person: engineShutdown %v", got)
+	}
+	f.BeginShutdown()
+	c.find("web", "docker.kill", 1)
+	f.SetDown(true)
+	f.SetDown(false)
+	if got := shutdown("web"); got != true {
+		t.Errorf("stopped by the engine: engineShutdown %v", got)
+	}
+	c.find("web", "docker.stop", 1)
+	c.done(c.command("web", web, "start", nil))
+	c.find("web", "app.ready", 2)
+}
+
 // TestStaleOwner is law 5.
 func TestStaleOwner(t *testing.T) {
 	t.Parallel()

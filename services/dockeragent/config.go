@@ -69,8 +69,8 @@ type Config struct {
 	JournalAge   time.Duration
 	// SpoolBytes bounds the bodies of snapshots that wait to be stored (256 MiB).
 	SpoolBytes int64
-	// StartEvery is the pause between two restarts of containers of one image,
-	// once they crash together (50 ms).
+	// StartEvery is the pause between two starts of stopped containers of one image,
+	// once many stop together (50 ms).
 	StartEvery time.Duration
 	// Log is required.
 	Log *slog.Logger

@@ -32,7 +32,7 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.StringVar(&c.Only, "only", getenv("CHARTROOM_ONLY"), "act only on containers with this label, `NAME=VALUE` (CHARTROOM_ONLY)")
 	flags.StringVar(&c.Address, "address", DefaultAddress, "serve health on `HOST:PORT`, or none")
 	flags.Int64Var(&c.JournalBytes, "journal-bytes", 64<<20, "bound of the journal in `BYTES`")
-	flags.DurationVar(&c.StartEvery, "start-every", 0, "pause between restarts of crashed containers of one image (default 50ms)")
+	flags.DurationVar(&c.StartEvery, "start-every", 0, "pause between starts of stopped containers of one image (default 50ms)")
 	flags.StringVar(&c.Security.Dir, "tls-dir", getenv("CHARTROOM_TLS_DIR"), "`DIR` that chartroom init has filled")
 	flags.StringVar(&level, "log-level", getenv("CHARTROOM_LOG_LEVEL"), "debug, info, warn or error (CHARTROOM_LOG_LEVEL; default info)")
 	flags.StringVar(&format, "log-format", getenv("CHARTROOM_LOG_FORMAT"), "text or json (CHARTROOM_LOG_FORMAT; default text)")

@@ -44,7 +44,7 @@ func anyEvent(t *rapid.T, d *driver, container string, relabel bool) string {
 				"command":    rapid.SampledFrom([]string{"", "stop", "kill"}).Draw(t, "command"),
 				"signal":     rapid.SliceOfN(rapid.SampledFrom([]any{9, 10, 15}), 0, 2).Draw(t, "signal"),
 				"stopEvent":  rapid.Bool().Draw(t, "stopEvent"),
-				"hostSignal": false, "oom": false,
+				"hostSignal": false, "oom": false, "engineShutdown": rapid.Bool().Draw(t, "engineShutdown"),
 			}
 		}
 		if rapid.Bool().Draw(t, "flight") {

@@ -41,6 +41,9 @@ func observations(run string) []observation {
 		{column: "die 1", event: "docker.die", data: map[string]any{"startedAt": run, "exitCode": 1, "evidence": evidence()}},
 		{column: "die 137, kill 9", event: "docker.die", data: map[string]any{"startedAt": run, "exitCode": 137, "evidence": evidence(9)}},
 		{column: "die 143, kill 15", event: "docker.die", data: map[string]any{"startedAt": run, "exitCode": 143, "evidence": evidence(15)}},
+		{column: "engine shut down", event: "docker.die", data: map[string]any{"startedAt": run, "exitCode": 0, "evidence": map[string]any{
+			"command": "", "stopEvent": true, "signal": []any{15}, "hostSignal": false, "oom": false, "engineShutdown": true,
+		}}},
 		{column: "pause", event: "docker.pause", data: nil},
 		{column: "unpause", event: "docker.unpause", data: nil},
 		{column: "stop", event: "docker.stop", data: nil},

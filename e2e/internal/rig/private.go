@@ -59,7 +59,7 @@ func (e *PrivateEngine) host() string { return "unix://" + filepath.Join(e.dir, 
 // Environment is what points a client at this engine.
 func (e *PrivateEngine) Environment() []string { return []string{"DOCKER_HOST=" + e.host()} }
 
-// Start starts the engine, the first time or after Kill, and waits until it answers.
+// Start starts the engine, the first time or after it was taken away, and waits until it answers.
 func (e *PrivateEngine) Start(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -103,6 +103,18 @@ func (e *PrivateEngine) Kill(t testing.TB) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+}
+
+// Abandon kills the engine alone: its containers run on without one.
+func (e *PrivateEngine) Abandon() { e.kill() }
+
+// Shutdown has the engine end in order, as before a reboot: it stops its containers.
+func (e *PrivateEngine) Shutdown(t testing.TB) {
+	t.Helper()
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("shut the private dockerd down: %v", err)
+	}
+	_ = e.cmd.Wait()
 }
 
 // kill ends dockerd and the containerd that it started, which is of its group.

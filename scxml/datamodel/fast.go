@@ -74,6 +74,9 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 		if id, ok := e.Left.(*ast.Identifier); ok && id.Name == "_event" {
 			return eventField(e.Identifier.Name.String())
 		}
+		if processor, ok := ioProcessor(e.Left); ok && e.Identifier.Name == "location" {
+			return location(processor)
+		}
 		left := c.expr(e.Left)
 		if left == nil {
 			return nil
@@ -87,6 +90,9 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 			return property(v, name)
 		}
 	case *ast.BracketExpression:
+		if processor, ok := ioProcessor(e.Left); ok && isText(e.Member, "location") {
+			return location(processor)
+		}
 		return c.index(e)
 	case *ast.UnaryExpression:
 		return c.unary(e)
@@ -133,6 +139,36 @@ func (c *fastCompiler) identifier(name string) fast {
 	return func(s *ecmaStore) (value, bool) {
 		v := s.vars.at(slot)
 		return v, v.kind != absent
+	}
+}
+
+// ioProcessor gives the name in _ioprocessors.NAME and _ioprocessors['NAME'].
+func ioProcessor(e ast.Expression) (name string, ok bool) {
+	var all ast.Expression
+	switch e := e.(type) {
+	case *ast.DotExpression:
+		all, name = e.Left, e.Identifier.Name.String()
+	case *ast.BracketExpression:
+		literal, isLiteral := e.Member.(*ast.StringLiteral)
+		if !isLiteral {
+			return "", false
+		}
+		all, name = e.Left, literal.Value.String()
+	}
+	id, ok := all.(*ast.Identifier)
+	return name, ok && id.Name == "_ioprocessors"
+}
+
+func isText(e ast.Expression, text string) bool {
+	literal, ok := e.(*ast.StringLiteral)
+	return ok && literal.Value.String() == text
+}
+
+// location reads the address of the session for an event I/O processor.
+func location(processor string) fast {
+	return func(s *ecmaStore) (value, bool) {
+		at, ok := s.sys.IOProcessors()[processor]
+		return valueOf(at), ok
 	}
 }
 

@@ -21,7 +21,8 @@ var operands = []any{
 func drawExpr(t *rapid.T, depth int) string {
 	leaf := []string{"x", "y", "z", "1", "0", "-1", "2.5", "'a'", "''", "'length'", "true", "false", "null", "undefined", "NaN", "Infinity",
 		"nothing", "_event.data", "_event.name", "_event.sendid", "_event", "x.a", "y.a.b", "z.length", "x[0]", "y['a']", "z.toString", "x.nothing",
-		"In('here')", "In('there')", "In(x)", "_name"}
+		"In('here')", "In('there')", "In(x)", "_name",
+		"_ioprocessors.p.location", "_ioprocessors['p']['location']", "_ioprocessors.q", "_ioprocessors.q.location", "_ioprocessors.p[x]"}
 	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf?") == 0 {
 		return rapid.SampledFrom(leaf).Draw(t, "leaf")
 	}
@@ -101,7 +102,7 @@ func TestSubsetNeedsNoMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, cond := range []string{"n == 137 && label === 'exit 137'", "_event.data.code >= 128 || !In('here')", "label.length > 3"} {
+	for _, cond := range []string{"n == 137 && label === 'exit 137'", "_event.data.code >= 128 || !In('here')", "_ioprocessors['p'].location === 'there'", "label.length > 3"} {
 		if ok, err := s.Bool(l.Cond(cond)); err != nil || !ok {
 			t.Errorf("%s is %v, %v", cond, ok, err)
 		}

@@ -17,6 +17,6 @@ func (s *fixedSystem) Seed() uint64                    { return 0 }
 func (s *fixedSystem) In(id string) bool               { return s.in != nil && s.in(id) }
 func (s *fixedSystem) SessionID() string               { return s.session }
 func (s *fixedSystem) Name() string                    { return s.name }
-func (s *fixedSystem) IOProcessors() map[string]string { return nil }
+func (s *fixedSystem) IOProcessors() map[string]string { return map[string]string{"p": "there"} }
 func (s *fixedSystem) CallDepth() int                  { return s.depth }
 func (s *fixedSystem) DataBytes() int                  { return s.bytes }

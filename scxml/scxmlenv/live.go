@@ -64,6 +64,8 @@ type Live struct {
 	// HTTP. Both belong to the goroutine of Run.
 	requests int
 	posts    map[route][]request
+	// settled are closed as soon as there is nothing to do. They belong there, too.
+	settled []chan struct{}
 }
 
 // ErrEnded is returned by [Live.Do] when Run has returned.
@@ -157,6 +159,7 @@ func (l *Live) Run(ctx context.Context) error {
 			}
 			continue
 		}
+		l.noteSettled()
 		timer.Reset(l.untilDue())
 		select {
 		case f := <-l.calls:
@@ -192,6 +195,34 @@ func (l *Live) Do(ctx context.Context, f func(*Env) error) error {
 	case <-l.ctx.Done():
 		return ErrEnded
 	}
+}
+
+// Settle waits until nothing is left to happen by itself but delayed sends: no event
+// waits, and no request is under way.
+func (l *Live) Settle(ctx context.Context) error {
+	settled := make(chan struct{})
+	if err := l.Do(ctx, func(*Env) error { l.settled = append(l.settled, settled); return nil }); err != nil {
+		return err
+	}
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.ctx.Done():
+		return ErrEnded
+	}
+}
+
+// noteSettled tells those who wait for it that there is nothing to do.
+func (l *Live) noteSettled() {
+	if l.requests > 0 {
+		return
+	}
+	for _, c := range l.settled {
+		close(c)
+	}
+	l.settled = nil
 }
 
 // Compile makes a chart of a document, see [Env.Compile].

@@ -509,6 +509,39 @@ func TestLiveIsFair(t *testing.T) {
 	}
 }
 
+// Settle waits for requests that are under way, and for what follows from them, but
+// for no delay.
+func TestLiveSettles(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-answer
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	t.Cleanup(server.Close)
+	r := run(t, scxmlenv.LiveConfig{Access: scxmlenv.Access{Send: []string{server.URL}}})
+	r.start("s", state(`<send event="never" delay="3600s"/><send type="basichttp" target="`+server.URL+`" event="x"/>`))
+	settled := make(chan error, 1)
+	go func() { settled <- r.Settle(t.Context()) }()
+	select {
+	case err := <-settled:
+		t.Errorf("it settled before the answer: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(answer)
+	if err := <-settled; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-r.logs:
+		if !strings.Contains(got, "status 418") {
+			t.Errorf("the chart says %q", got)
+		}
+	default:
+		t.Error("it settled before the error had arrived")
+	}
+}
+
 func TestLiveEnds(t *testing.T) {
 	t.Parallel()
 	r := run(t, scxmlenv.LiveConfig{})

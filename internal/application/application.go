@@ -22,6 +22,9 @@
 //     cr:resume says: by default at their time, those that are late at once.
 //     They are no events of the contract: what they changed since the last
 //     snapshot is not replayed, so each gets a snapshot of its own.
+//   - There is one session. What it cannot do is error.communication: an <invoke>,
+//     whose session would not be in the snapshot, and a <send> by HTTP, which
+//     could be lost, or come twice unnoticed, when the program is killed.
 package application
 
 import (

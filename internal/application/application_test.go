@@ -331,6 +331,29 @@ func deadlines(t *testing.T, snapshot any) map[string]string {
 	return out
 }
 
+// What would not survive is refused, and said to the chart: nothing comes out.
+func TestWhatAnApplicationCannotDo(t *testing.T) {
+	t.Parallel()
+	r := start(t, application.Config{Chart: compile(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+  <state id="s"><invoke id="child"><content><scxml version="1.0"><state id="t"/></scxml></content></invoke>
+    <transition event="http"><send id="h" type="basichttp" target="http://localhost/" event="x"/></transition>
+    <transition event="child"><send id="c" target="#_child" event="x"/></transition>
+    <transition event="error.communication"><log label="refused" expr="(_event.invokeid || _event.sendid) + ' ' + _event.data.message"/></transition>
+  </state></scxml>`)})
+	r.restore("R1", nil, 0)
+	r.until("snapshot")
+	for i, name := range []string{"http", "child"} {
+		if got := kinds(r.event("R1", i+1, name)); !cmp.Equal(got, []string{"snapshot", "answer"}) {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	want := "ready: clean start\nrefused: child an application cannot invoke http://www.w3.org/TR/scxml/\n" +
+		"refused: h an application cannot send to http://localhost/\nrefused: c an application cannot send to #_child\n"
+	if got := r.out.String(); got != want {
+		t.Errorf("stdout %q, want %q", got, want)
+	}
+}
+
 func TestFaultsAreSaidAndSurvived(t *testing.T) {
 	t.Parallel()
 	r := start(t, application.Config{Chart: compile(t, story)})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
@@ -136,6 +137,13 @@ func (a *Application) perform(step scxml.Macrostep) {
 		case scxml.Log:
 			a.log(e)
 		case scxml.Send:
+			if e.Type == scxml.BasicHTTPProcessor || strings.HasPrefix(e.Target, "#_") {
+				refused = append(refused, scxml.Event{
+					Name: "error.communication", SendID: e.SendID,
+					Data: map[string]any{"message": fmt.Sprintf("an application cannot send to %s", e.Target)},
+				})
+				continue
+			}
 			a.ordinal++
 			a.send(eventMessage{
 				Type: "event", Run: a.run, Ordinal: a.ordinal, Cause: a.cursor,

@@ -38,12 +38,18 @@ func (f *sandboxFlags) register(cmd *cobra.Command) {
 // caller gives what does the work, and what ends it.
 func (f *sandboxFlags) caller() (chartwork.Caller, func()) {
 	if f.trust {
-		// As in a process of its own: Date must mean the same everywhere.
-		time.Local = time.UTC
+		inUTC()
 		return &chartwork.Direct{}, func() {}
 	}
 	w := sandbox.New(sandbox.Config{Memory: f.memory << 20, Timeout: f.timeout})
 	return w, w.Close
+}
+
+// inUTC makes Date in charts that run here mean what it does in a process of theirs.
+func inUTC() {
+	if time.Local != time.UTC {
+		time.Local = time.UTC
+	}
 }
 
 // workerCommand is the child that charts run in; people do not call it.

@@ -26,11 +26,13 @@ const maxLine = 4 << 20
 
 func (a *app) tryCommand() *cobra.Command {
 	clock, data, after := "", "", time.Duration(0)
-	flags := &sandboxFlags{}
+	flags, network := &sandboxFlags{}, &liveFlags{}
 	cmd := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Try a chart out: events on standard input, a line a macrostep on standard output",
-		Long: "Run a chart alone, without a server. What it sends to others is shown, and nothing is done about it.\n\n" +
+		Long: "Run a chart alone, without a server. What it sends to others is shown, and nothing is done about it, unless --listen,\n" +
+			"--allow-send or --allow-load say what it may reach: then it runs with the real clock, takes and sends events by HTTP and\n" +
+			"loads documents, as far as that goes, and in this process, for which a chart with scripts needs --trust.\n\n" +
 			"Input is a line of JSON an event: {\"name\": \"pay\", \"data\": {\"sum\": 3}}; {\"after\": \"1.5s\"} with or without a name lets the\n" +
 			"virtual clock run on first. Output is a line of JSON a macrostep, the start included. On a terminal it asks for events\n" +
 			"and offers those that have a transition now.\n\n" +
@@ -61,12 +63,26 @@ func (a *app) tryCommand() *cobra.Command {
 					return usagef("--data is not a JSON object: %w", err)
 				}
 			}
+			t.after = after
+			if network.any() {
+				if clock == "virtual" {
+					return usagef("--clock virtual does not go with a network")
+				}
+				t.real = true
+				inUTC()
+				r, err := network.request(cmd.Context())
+				if err != nil {
+					return err
+				}
+				r.OpenRequest, r.StepTimeout, r.Trusted = open, flags.timeout, flags.trust
+				return t.runLive(cmd.Context(), r)
+			}
 			if t.real {
 				open.Now = time.Now()
 			}
 			work, done := flags.caller()
 			defer done()
-			t.work, t.after = work, after
+			t.work = work
 			return t.run(cmd.Context(), open)
 		},
 	}
@@ -75,6 +91,7 @@ func (a *app) tryCommand() *cobra.Command {
 	f.StringVar(&data, "data", "", "initial values of the datamodel, a JSON object")
 	f.DurationVar(&after, "for", 0, "how long the clock runs on after the end of input")
 	flags.register(cmd)
+	network.register(cmd)
 	return cmd
 }
 
@@ -84,7 +101,11 @@ func isTerminal(r io.Reader) bool {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // tryRun is one call of chart run.

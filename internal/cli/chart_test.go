@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chartroom/chartroom/internal/chartwork"
 	"github.com/chartroom/chartroom/internal/need"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, sandbox.Serve(os.Stdin, os.Stdout, (&chartwork.Host{}).Handle))
 		os.Exit(1)
 	}
+	time.Local = time.UTC // as charts have it, which may be run here
 	os.Exit(m.Run())
 }
 

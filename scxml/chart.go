@@ -100,11 +100,17 @@ func Compile(d *Document, o Options) (*Chart, error) {
 	default:
 		return nil, &SyntaxError{d.Source, d.Root.Position, fmt.Sprintf("datamodel %q is not supported, only ecmascript and null", name)}
 	}
+	if o.ReadOnly {
+		c.lang, c.unbounded = datamodel.Withheld(), true
+	}
 	k := compiler{chart: c, doc: d}
 	if err := k.compile(); err != nil {
 		return nil, err
 	}
 	c.dataless = k.expressions == 0
+	if o.ReadOnly {
+		c.problems = nil // nothing is known of the expressions
+	}
 	c.memory = newMemory(c)
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
 		if a.Line != b.Line {
@@ -237,21 +243,30 @@ func (k *compiler) transition(t *Transition) *transition {
 	}
 	if t.Element != nil {
 		if t.Element.hasAttr("cond") {
-			out.cond = k.note(k.chart.lang.Cond(t.Cond), t.Position, "cond")
+			out.cond = k.note(k.chart.lang.Cond, t.Cond, t.Position, "cond")
 		}
 		out.content = k.block(t.Element, t.Source.ID)
 	}
 	return out
 }
 
-// note keeps the error of an expression as a problem of the chart.
-func (k *compiler) note(e *datamodel.Expr, p Position, what string) *datamodel.Expr {
+// note compiles src and keeps its error as a problem of the chart.
+func (k *compiler) note(compile func(string) *datamodel.Expr, src string, p Position, what string) *datamodel.Expr {
+	k.begin(p)
+	e := compile(src)
 	k.chart.unbounded = k.chart.unbounded || !e.Bounded()
 	k.expressions++
 	if e.Err != nil {
 		k.problem(p, "%s %q: %v", what, shorten(e.Source), e.Err)
 	}
 	return e
+}
+
+// begin says where the expression is that is compiled next.
+func (k *compiler) begin(p Position) {
+	if f := k.chart.options.Compiling; f != nil {
+		f(p)
+	}
 }
 
 func (k *compiler) problem(p Position, format string, args ...any) {
@@ -264,7 +279,7 @@ func (k *compiler) expr(e *Element, name string) *datamodel.Expr {
 	if !ok {
 		return nil
 	}
-	return k.note(k.chart.lang.Expr(v), e.Position, name)
+	return k.note(k.chart.lang.Expr, v, e.Position, name)
 }
 
 func (k *compiler) location(e *Element, name string) *datamodel.Expr {
@@ -272,7 +287,7 @@ func (k *compiler) location(e *Element, name string) *datamodel.Expr {
 	if !ok {
 		return nil
 	}
-	return k.note(k.chart.lang.Location(v), e.Position, name)
+	return k.note(k.chart.lang.Location, v, e.Position, name)
 }
 
 func (k *compiler) script(e *Element) (*datamodel.Expr, error) {
@@ -284,7 +299,7 @@ func (k *compiler) script(e *Element) (*datamodel.Expr, error) {
 		}
 		src = string(b)
 	}
-	return k.note(k.chart.lang.Script(src), e.Position, "script"), nil
+	return k.note(k.chart.lang.Script, src, e.Position, "script"), nil
 }
 
 func (k *compiler) load(uri string) ([]byte, error) {
@@ -296,7 +311,7 @@ func (k *compiler) load(uri string) ([]byte, error) {
 
 func (k *compiler) data(e *Element) dataItem {
 	d := dataItem{id: e.attr("id"), at: e.Position, value: datamodel.Undefined{}}
-	d.loc = k.note(k.chart.lang.Location(d.id), e.Position, "id")
+	d.loc = k.note(k.chart.lang.Location, d.id, e.Position, "id")
 	d.expr = k.expr(e, "expr")
 	if uri, ok := e.Attribute("", "src"); ok {
 		b, err := k.load(strings.TrimSpace(uri))
@@ -323,6 +338,7 @@ func (k *compiler) content(e *Element) (*datamodel.Expr, any) {
 	text := strings.TrimSpace(e.text())
 	v := datamodel.ParseContent(text)
 	if _, isString := v.(string); isString && text != "" && strings.ContainsAny(text[:1], "[{") {
+		k.begin(e.Position)
 		if x := k.chart.lang.Expr(text); x.Err == nil {
 			k.chart.unbounded = k.chart.unbounded || !x.Bounded()
 			k.expressions++

@@ -159,12 +159,12 @@ type conditional struct {
 
 func (k *compiler) conditional(n node, e *Element, state string) executable {
 	x := &conditional{node: n}
-	cur := branch{cond: k.note(k.chart.lang.Cond(e.attr("cond")), e.Position, "cond"), at: e.Position}
+	cur := branch{cond: k.note(k.chart.lang.Cond, e.attr("cond"), e.Position, "cond"), at: e.Position}
 	for _, c := range e.elements() {
 		switch c.Name {
 		case "elseif":
 			x.branches = append(x.branches, cur)
-			cur = branch{cond: k.note(k.chart.lang.Cond(c.attr("cond")), c.Position, "cond"), at: c.Position}
+			cur = branch{cond: k.note(k.chart.lang.Cond, c.attr("cond"), c.Position, "cond"), at: c.Position}
 		case "else":
 			x.branches = append(x.branches, cur)
 			cur = branch{at: c.Position}
@@ -337,7 +337,7 @@ type param struct {
 func (k *compiler) payload(e *Element) *payload {
 	p := &payload{at: e.Position, element: e.Name}
 	for name := range strings.FieldsSeq(e.attr("namelist")) {
-		p.names = append(p.names, param{name, k.note(k.chart.lang.Expr(name), e.Position, "namelist"), e.Position})
+		p.names = append(p.names, param{name, k.note(k.chart.lang.Expr, name, e.Position, "namelist"), e.Position})
 	}
 	for _, c := range e.elements() {
 		switch c.Name {

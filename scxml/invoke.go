@@ -51,6 +51,7 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		return x
 	}
 	for name := range strings.FieldsSeq(e.attr("namelist")) {
+		k.begin(e.Position)
 		x.implicit = append(x.implicit, implicitUpdate{name, k.chart.lang.Location(name)})
 	}
 	for _, c := range e.elements() {

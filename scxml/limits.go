@@ -107,6 +107,14 @@ type Options struct {
 	ParallelLCCA bool
 	// Resume is the [Resumption] of delayed sends in charts that do not say it.
 	Resume Resumption
+	// ReadOnly compiles no expression and no script. Sessions of such a chart can
+	// be restored, looked at and saved; what would be evaluated raises
+	// error.execution. It is for a process that must not run what a stranger
+	// wrote, not even its parser, beside one that may.
+	ReadOnly bool
+	// Compiling, if it is not nil, is called before each expression is compiled,
+	// with the place of its element: it tells which one took too long.
+	Compiling func(at Position)
 	// NoTrace leaves [Macrostep.Microsteps] empty.
 	NoTrace bool
 	// Datamodel is used by documents without a datamodel attribute:

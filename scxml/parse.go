@@ -39,6 +39,9 @@ func Parse(name string, doc []byte, l Limits) (*Document, error) {
 	return b.build(root)
 }
 
+// maxAttributes bounds the attributes of one element: each is compared with each.
+const maxAttributes = 1000
+
 // readElements reads the XML into a tree. It knows nothing of SCXML.
 func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
@@ -86,6 +89,9 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			}
 			if count++; count > l.Elements {
 				return nil, fail(at, "more than %d elements", l.Elements)
+			}
+			if len(t.Attr) > maxAttributes {
+				return nil, fail(at, "more than %d attributes", maxAttributes)
 			}
 			e := &Element{Space: t.Name.Space, Name: t.Name.Local, Position: at}
 			for _, a := range t.Attr {
@@ -193,9 +199,9 @@ func (e *Element) elements() []*Element {
 
 // child is the first SCXML child of that name, or nil.
 func (e *Element) child(name string) *Element {
-	for _, c := range e.elements() {
-		if c.Name == name {
-			return c
+	for _, c := range e.Children {
+		if c.Element.IsSCXML(name) {
+			return c.Element
 		}
 	}
 	return nil

@@ -47,14 +47,14 @@ func (b *builder) children(s *State) error {
 			b.doc.scripts = append(b.doc.scripts, e)
 			continue
 		case "initial":
-			t, err := b.transition(s, e.child("transition"))
+			t, err := b.transition(s, e.child("transition"), true)
 			if err != nil {
 				return err
 			}
 			s.Initial = t
 			continue
 		case "transition":
-			t, err := b.transition(s, e)
+			t, err := b.transition(s, e, s.Kind.IsHistory())
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,9 @@ func (b *builder) nameAnonymous() {
 	}
 }
 
-func (b *builder) transition(source *State, e *Element) (*Transition, error) {
+// transition reads a <transition>; initial says that it is the one of <initial> or
+// <history>.
+func (b *builder) transition(source *State, e *Element, initial bool) (*Transition, error) {
 	t := &Transition{Source: source, Event: e.attr("event"), Cond: e.attr("cond"), Element: e, Position: e.Position}
 	for d := range strings.FieldsSeq(t.Event) {
 		t.Events = append(t.Events, normalizeDescriptor(d))
@@ -118,7 +120,6 @@ func (b *builder) transition(source *State, e *Element) (*Transition, error) {
 	default:
 		return nil, b.fail(e.Position, "transition type %q is neither internal nor external", v)
 	}
-	initial := source.Kind.IsHistory() || source.Initial == nil && source.Element.child("initial") != nil && source.Element.child("initial").child("transition") == e
 	switch {
 	case initial && (e.hasAttr("event") || e.hasAttr("cond")):
 		return nil, b.fail(e.Position, "the transition of <initial> and <history> cannot have event or cond")
@@ -149,10 +150,16 @@ func normalizeDescriptor(d string) string {
 	return d
 }
 
+// maxTargets bounds the targets of one transition: each is compared with each.
+const maxTargets = 1000
+
 // resolve looks up the targets of a transition and checks that all of them can
 // be active together (SCXML 3.11).
 func (b *builder) resolve(p pendingTransition) error {
 	for id := range strings.FieldsSeq(p.targets) {
+		if len(p.t.Targets) == maxTargets {
+			return b.fail(p.t.Position, "more than %d targets", maxTargets)
+		}
 		s := b.doc.byID[id]
 		if s == nil {
 			return b.fail(p.t.Position, "target %q does not exist", id)

@@ -36,7 +36,7 @@ const (
 	OpInput = "input"
 	// OpStep takes a StepRequest and gives a StepResponse.
 	OpStep = "step"
-	// OpCheck takes a LintRequest and compiles it: its failure is the document's.
+	// OpCheck takes a CheckRequest and gives a CheckResponse.
 	OpCheck = "check"
 )
 
@@ -54,31 +54,27 @@ type Host struct {
 	charts map[string]*scxml.Chart
 }
 
-// Handle does one operation.
-func (h *Host) Handle(op string, body json.RawMessage) (any, error) {
+// Handle does one operation. It notes the place in the document that it is at,
+// which [Where] reads.
+func (h *Host) Handle(op string, body json.RawMessage, note func(any)) (any, error) {
+	at := func(p scxml.Position) { note(p) }
 	switch op {
 	case OpLint:
 		return handle(body, func(r LintRequest) ([]lint.Finding, error) {
-			return lint.Document(r.Name, r.Document, scxml.Options{Load: loader(r.Folder)}), nil
+			return lint.Document(r.Name, r.Document, scxml.Options{Load: loader(r.Folder), Compiling: at}), nil
 		})
 	case OpTest:
 		return handle(body, func(c conformance.Case) (conformance.Result, error) { return c.Run(), nil })
 	case OpJudge:
 		return handle(body, func(c conformance.Case) (conformance.Judgement, error) { return c.Judge(), nil })
 	case OpOpen:
-		return handle(body, h.open)
+		return handle(body, func(r OpenRequest) (Report, error) { return h.open(r, at) })
 	case OpInput:
 		return handle(body, h.input)
 	case OpStep:
 		return handle(body, h.step)
 	case OpCheck:
-		return handle(body, func(r LintRequest) (bool, error) {
-			d, err := scxml.Parse(r.Name, r.Document, scxml.Limits{})
-			if err == nil {
-				_, err = scxml.Compile(d, scxml.Options{Load: loader(r.Folder)})
-			}
-			return err == nil, err
-		})
+		return handle(body, func(r CheckRequest) (CheckResponse, error) { return r.check(at) })
 	}
 	return nil, fmt.Errorf("unknown operation %q", op)
 }
@@ -107,7 +103,7 @@ func (d *Direct) Call(_ context.Context, op string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	result, err := d.host.Handle(op, body)
+	result, err := d.host.Handle(op, body, func(any) {})
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,11 @@ type CompileOption struct {
 	SendTypes, SendTargets, InvokeTypes []string
 }
 
+// Options are those to compile with.
+func (o CompileOption) Options() scxml.Options {
+	return scxml.Options{SendTypes: o.SendTypes, SendTargets: o.SendTargets, InvokeTypes: o.InvokeTypes}
+}
+
 // StepResponse is what came of it.
 type StepResponse struct {
 	Microsteps []scxml.Microstep `json:"microsteps"`
@@ -90,7 +95,7 @@ func (h *Host) chart(r StepRequest) (*scxml.Chart, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := scxml.Compile(d, scxml.Options{SendTypes: r.Options.SendTypes, SendTargets: r.Options.SendTargets, InvokeTypes: r.Options.InvokeTypes})
+	c, err := scxml.Compile(d, r.Options.Options())
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,8 @@ type trial struct {
 	steps []Step
 }
 
-func (h *Host) open(r OpenRequest) (Report, error) {
-	options := scxml.Options{Load: loader(r.Folder)}
+func (h *Host) open(r OpenRequest, at func(scxml.Position)) (Report, error) {
+	options := scxml.Options{Load: loader(r.Folder), Compiling: at}
 	d, err := scxml.Parse(r.Name, r.Document, options.Limits)
 	if err != nil {
 		return Report{}, err
@@ -86,6 +86,7 @@ func (h *Host) open(r OpenRequest) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	at(begins(d))
 	t := &trial{}
 	t.env = scxmlenv.New(scxmlenv.Config{
 		Now: r.Now, Load: options.Load, Options: options,

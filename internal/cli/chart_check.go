@@ -17,6 +17,7 @@ import (
 
 	"github.com/chartroom/chartroom/internal/chartwork"
 	"github.com/chartroom/chartroom/internal/sandbox"
+	"github.com/chartroom/chartroom/scxml"
 	"github.com/chartroom/chartroom/scxml/conformance"
 	"github.com/chartroom/chartroom/scxml/lint"
 )
@@ -102,7 +103,10 @@ func (a *app) lintCommand() *cobra.Command {
 				if errors.Is(err, sandbox.ErrBroken) {
 					// Compiling already went beyond what a chart may use.
 					found = []lint.Finding{{File: path, Severity: lint.Error, Rule: lint.RuleSyntax, Message: err.Error()}}
-					found[0].Line, found[0].Column = 1, 1
+					found[0].Position = scxml.Position{Line: 1, Column: 1}
+					if at, ok := chartwork.Where(err); ok {
+						found[0].Position = at
+					}
 				} else if err != nil {
 					return fmt.Errorf("lint %s: %w", path, err)
 				}

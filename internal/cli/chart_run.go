@@ -135,6 +135,9 @@ func (t *tryRun) run(ctx context.Context, open chartwork.OpenRequest) error {
 		if failure, ok := errors.AsType[*sandbox.Failure](err); ok {
 			return usageError{failure}
 		}
+		if at, ok := chartwork.Where(err); ok {
+			return fmt.Errorf("%s:%s: %w", open.Name, at, err)
+		}
 		return err
 	}
 	lines, failed := t.read(ctx)

@@ -144,6 +144,34 @@ func TestChartRunHostile(t *testing.T) {
 	}
 }
 
+// TestChartWithoutEnd has code whose parser would work for years. Every command answers:
+// those that compile with the place, those that do not as for any other chart.
+func TestChartWithoutEnd(t *testing.T) {
+	t.Parallel()
+	dir := files(t, map[string]string{"c.scxml": `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="a"><transition event="go" cond="` + strings.Repeat("(a=", 60) + "1" + strings.Repeat(")=&gt;1", 60) + `"/></state></scxml>`})
+	chart := filepath.Join(dir, "c.scxml")
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"chart", "lint", "--timeout", "2s", chart}, 8, "c.scxml:2:17: error: the sandbox was ended: it took longer than 2s"},
+		{[]string{"chart", "run", "--timeout", "2s", chart}, 1, "c.scxml:2:17: the session is lost: the sandbox was ended: it took longer than 2s"},
+		{[]string{"chart", "test", "--timeout", "2s", chart}, 8, "the sandbox was ended: it took longer than 2s\n0 passed, 1 failed"},
+		{[]string{"chart", "diff", chart, chart}, 0, ""},
+		{[]string{"chart", "render", chart}, 0, `data-state="a"`},
+	} {
+		t.Run(test.args[1], func(t *testing.T) {
+			t.Parallel()
+			code, out, fault := run(t, nil, `{"name": "go"}`, test.args...)
+			if code != test.code || !strings.Contains(out+fault, test.want) {
+				t.Errorf("exit code %d, want %d and %q in\n%s%s", code, test.code, test.want, out, fault)
+			}
+		})
+	}
+}
+
 func TestChartTest(t *testing.T) {
 	t.Parallel()
 	dir := files(t, map[string]string{

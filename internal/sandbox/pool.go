@@ -2,28 +2,42 @@
 
 package sandbox
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Pool is several workers: a call takes one that is free, and waits while none is.
 // What a child remembers is therefore no more than a cache. It is safe for
 // concurrent use.
-type Pool struct{ free chan *Worker }
+type Pool struct {
+	free    chan *Worker
+	timeout time.Duration
+}
 
 // NewPool makes a pool of n workers; nothing is started yet.
 func NewPool(n int, c Config) *Pool {
 	p := &Pool{free: make(chan *Worker, n)}
 	for range n {
-		p.free <- New(c)
+		w := New(c)
+		p.timeout = w.config.Timeout
+		p.free <- w
 	}
 	return p
 }
 
 // Call is [Worker.Call] on a worker of the pool.
 func (p *Pool) Call(ctx context.Context, op string, in, out any) error {
+	return p.CallWithin(ctx, p.timeout, op, in, out)
+}
+
+// CallWithin is [Worker.CallWithin] on a worker of the pool. Waiting for one does
+// not count.
+func (p *Pool) CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error {
 	select {
 	case w := <-p.free:
 		defer func() { p.free <- w }()
-		return w.Call(ctx, op, in, out)
+		return w.CallWithin(ctx, timeout, op, in, out)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

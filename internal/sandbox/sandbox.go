@@ -34,9 +34,24 @@ import (
 // Command is the argument that makes this program a worker.
 const Command = "chart-worker"
 
-// ErrBroken is returned by [Worker.Call], wrapped with what happened, when the
-// child broke a limit or died. Nothing came of the call.
+// ErrBroken is what a *[Broken] wraps.
 var ErrBroken = errors.New("the sandbox was ended")
+
+// Broken is returned by [Worker.Call] when the child broke a limit or died.
+// Nothing came of the call.
+type Broken struct {
+	// Reason is what happened.
+	Reason string
+	// Note is the last that the operation noted before, as JSON; nil if it noted
+	// nothing.
+	Note json.RawMessage
+}
+
+// Error tells what happened.
+func (b *Broken) Error() string { return ErrBroken.Error() + ": " + b.Reason }
+
+// Unwrap gives [ErrBroken].
+func (*Broken) Unwrap() error { return ErrBroken }
 
 // Config says what a child may use. The zero value is usable.
 type Config struct {
@@ -68,9 +83,12 @@ type child struct {
 	answer chan answer
 }
 
+// answer is how an exchange ended.
 type answer struct {
-	line []byte
-	err  error
+	response response
+	note     json.RawMessage // the last before
+	err      error           // the child is gone
+	nonsense error           // it is not, but should be
 }
 
 // request and response are what goes over the streams.
@@ -79,9 +97,11 @@ type request struct {
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
+// response is the answer, or, with a Note, something that comes before it.
 type response struct {
 	Body  json.RawMessage `json:"body,omitempty"`
 	Error string          `json:"error,omitempty"`
+	Note  json.RawMessage `json:"note,omitempty"`
 }
 
 // New makes a Worker; nothing is started yet.
@@ -97,9 +117,16 @@ func New(c Config) *Worker {
 
 // Call does op in the child with in as its argument, and reads the result into
 // out, which may be nil. An error of the operation itself is a *[Failure]; after
-// ErrBroken what the child remembered is lost. When ctx ends the child is killed,
-// and ctx's error returned.
+// a *[Broken] what the child remembered is lost. When ctx ends the child is
+// killed, and ctx's error returned.
 func (w *Worker) Call(ctx context.Context, op string, in, out any) error {
+	return w.CallWithin(ctx, w.config.Timeout, op, in, out)
+}
+
+// CallWithin is Call that may take no longer than timeout, if that is less than
+// what the Config says.
+func (w *Worker) CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error {
+	timeout = min(timeout, w.config.Timeout)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	body, err := json.Marshal(in)
@@ -117,33 +144,30 @@ func (w *Worker) Call(ctx context.Context, op string, in, out any) error {
 	}
 	c := w.child
 	go c.exchange(append(line, '\n'))
-	timer := time.NewTimer(w.config.Timeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	var a answer
 	select {
 	case a = <-c.answer:
 	case <-timer.C:
 		w.kill()
-		return fmt.Errorf("%w: it took longer than %s", ErrBroken, w.config.Timeout)
+		return &Broken{Reason: fmt.Sprintf("it took longer than %s", timeout), Note: (<-c.answer).note}
 	case <-ctx.Done():
 		w.kill()
 		return ctx.Err()
 	}
-	if a.err != nil {
-		return fmt.Errorf("%w: %s", ErrBroken, w.kill())
-	}
-	var r response
-	if err := json.Unmarshal(a.line, &r); err != nil {
+	switch {
+	case a.nonsense != nil:
 		w.kill()
-		return fmt.Errorf("%w: it answered nonsense: %w", ErrBroken, err)
-	}
-	if r.Error != "" {
-		return &Failure{r.Error}
-	}
-	if out == nil {
+		return &Broken{Reason: fmt.Sprintf("it answered nonsense: %v", a.nonsense), Note: a.note}
+	case a.err != nil:
+		return &Broken{Reason: w.kill(), Note: a.note}
+	case a.response.Error != "":
+		return &Failure{a.response.Error}
+	case out == nil:
 		return nil
 	}
-	if err := json.Unmarshal(r.Body, out); err != nil {
+	if err := json.Unmarshal(a.response.Body, out); err != nil {
 		return fmt.Errorf("sandbox %s: %w", op, err)
 	}
 	return nil
@@ -204,14 +228,28 @@ func workingDir() string {
 	return dir
 }
 
-// exchange writes a request and reads the answer.
+// exchange writes a request and reads the answer. It ends when the child does.
 func (c *child) exchange(line []byte) {
-	if _, err := c.in.Write(line); err != nil {
-		c.answer <- answer{err: err}
+	var a answer
+	defer func() { c.answer <- a }()
+	if _, a.err = c.in.Write(line); a.err != nil {
 		return
 	}
-	got, err := c.out.ReadBytes('\n')
-	c.answer <- answer{got, err}
+	for {
+		var got []byte
+		if got, a.err = c.out.ReadBytes('\n'); a.err != nil {
+			return
+		}
+		var r response
+		if a.nonsense = json.Unmarshal(got, &r); a.nonsense != nil {
+			return
+		}
+		if r.Note == nil {
+			a.response = r
+			return
+		}
+		a.note = r.Note
+	}
 }
 
 // outOfMemory is what the runtime says, with and without the race detector, when

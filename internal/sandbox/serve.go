@@ -21,8 +21,9 @@ const memoryVariable = "CHARTROOM_SANDBOX_MEMORY"
 // it sooner than it would the parent.
 const maxStack = 64 << 20
 
-// Handler does an operation in the child. The result is encoded as JSON.
-type Handler func(op string, body json.RawMessage) (any, error)
+// Handler does an operation in the child. The result is encoded as JSON. What it
+// notes on the way, also JSON, comes with the error if it breaks a limit.
+type Handler func(op string, body json.RawMessage, note func(any)) (any, error)
 
 // Serve is the child: it limits itself and answers requests until in ends, when
 // the process exits. It returns only when it cannot begin.
@@ -51,8 +52,14 @@ func Serve(in io.Reader, out io.Writer, handle Handler) error {
 			requests <- line
 		}
 	}()
+	note := func(v any) {
+		if b, err := json.Marshal(v); err == nil {
+			b, _ = json.Marshal(response{Note: b})
+			_, _ = out.Write(append(b, '\n')) // the answer fails, too
+		}
+	}
 	for line := range requests {
-		answer, err := json.Marshal(do(line, handle))
+		answer, err := json.Marshal(do(line, handle, note))
 		if err != nil {
 			answer, _ = json.Marshal(response{Error: err.Error()})
 		}
@@ -65,12 +72,12 @@ func Serve(in io.Reader, out io.Writer, handle Handler) error {
 
 // do handles one request. A panic is not caught: the process ends, and the parent
 // tells what it said.
-func do(line []byte, handle Handler) response {
+func do(line []byte, handle Handler, note func(any)) response {
 	var r request
 	if err := json.Unmarshal(line, &r); err != nil {
 		return response{Error: err.Error()}
 	}
-	result, err := handle(r.Op, r.Body)
+	result, err := handle(r.Op, r.Body, note)
 	if err != nil {
 		return response{Error: err.Error()}
 	}

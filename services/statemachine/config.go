@@ -10,9 +10,10 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/chartroom/chartroom/internal/chartwork"
 	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/internal/transport"
+	"github.com/chartroom/chartroom/services/statemachine/internal/owner"
+	"github.com/chartroom/chartroom/services/statemachine/internal/session"
 )
 
 // DefaultAddress is where the service listens unless told otherwise.
@@ -54,7 +55,7 @@ type Config struct {
 	// Sandbox, if it is not nil, steps instances whose chart was pushed and may
 	// take any time and memory; see [NewSandbox]. Without it they are stepped in
 	// this process.
-	Sandbox chartwork.Caller
+	Sandbox Sandbox
 	// Trusted are names of charts that are stepped in this process all the same;
 	// "*" means all.
 	Trusted []string
@@ -62,11 +63,15 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Sandbox is where charts of strangers run: what [NewSandbox] makes.
+type Sandbox = session.Sandbox
+
 // NewSandbox makes a sandbox of child processes of this program, which must run
 // package chartwork when it is called with the argument sandbox.Command. A step
 // that takes more than 2 s or 256 MiB ends its child. Close it after Run.
 func NewSandbox() *sandbox.Pool {
-	return sandbox.NewPool(4, sandbox.Config{Timeout: 2 * time.Second, Memory: 256 << 20})
+	// One for each worker, and one for documents that are pushed.
+	return sandbox.NewPool(owner.DefaultWorkers+1, sandbox.Config{Timeout: 2 * time.Second, Memory: 256 << 20})
 }
 
 func (c Config) resolved() (Config, error) {

@@ -3,6 +3,8 @@
 package statemachine_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/chartroom/chartroom/internal/chartwork"
 	"github.com/chartroom/chartroom/internal/sandbox"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 )
 
 // TestMain lets the test program be the process that pushed charts run in.
@@ -137,5 +140,53 @@ func TestDeepDocuments(t *testing.T) {
 	err := r.push("wrong", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"><transition event="x" target="nowhere"/></state></scxml>`)
 	if status.Code(err) != codes.InvalidArgument || reason(t, err).GetLine() != 1 {
 		t.Errorf("push of a wrong one: %v, want the position", err)
+	}
+}
+
+// TestHostileDocuments pushes documents that cost too much before any event: by
+// their parser, by their scripts, by the states they begin in. Each is refused with
+// the place that did it.
+func TestHostileDocuments(t *testing.T) {
+	t.Parallel()
+	r := confinedRig(t)
+	for _, test := range []struct {
+		name, body string
+		line       uint32
+		want       string
+	}{
+		// The parser reads what is in brackets twice, on every level.
+		{"arrows", "\n<state id='a'>\n<transition event='go' cond='" + strings.Repeat("(a=", 60) + "1" + strings.Repeat(")=&gt;1", 60) + "'/></state>", 3, "longer than"},
+		{"loop", "\n\n<script>for (;;);</script><state id='a'/>", 3, "longer than"},
+		{"memory", "\n<script>'x'.repeat(Math.pow(2, 40))</script><state id='a'/>", 2, "used up its memory"},
+		{"entry", "<state id='a'><onentry><script>for (;;);</script></onentry></state>", 1, "longer than"},
+	} {
+		err := r.push(test.name, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">`+test.body+`</scxml>`)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("push %s: %v, want that it %s", test.name, err, test.want)
+		} else if d := reason(t, err); d.GetReason() != fleetv1.Reason_REASON_CHART_INVALID || d.GetLine() != test.line {
+			t.Errorf("push %s: %v, want CHART_INVALID in line %d", test.name, d, test.line)
+		}
+	}
+	if err := r.push("fine", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a"/></scxml>`); err != nil {
+		t.Errorf("after them: %v", err)
+	}
+}
+
+// TestHostileStoredChart has a document in the store that this version would have
+// refused. Nothing of it is run to load it; only its own instance cannot begin.
+func TestHostileStoredChart(t *testing.T) {
+	t.Parallel()
+	r := confinedRig(t)
+	document := []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><script>for (;;);</script><state id="a"/></scxml>`)
+	sum := sha256.Sum256(document)
+	store := snapshotv1.NewSnapshotServiceClient(r.conn)
+	if _, err := store.PutChart(t.Context(), &snapshotv1.PutChartRequest{Chart: &fleetv1.Chart{Name: "old", Digest: hex.EncodeToString(sum[:]), Document: string(document)}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "old", Chart: "old"}); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("an instance of it: %v, want that it takes longer than it may", err)
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "fine", Chart: "order"}); err != nil {
+		t.Errorf("after it: %v", err)
 	}
 }

@@ -32,6 +32,9 @@ type Charts struct {
 	store   snapshotv1.SnapshotServiceClient
 	sandbox session.Sandbox
 	trusted []string
+	// checking is held by the one check that runs: documents of strangers take
+	// no more than one process of the sandbox from those that step instances.
+	checking chan struct{}
 
 	mu       sync.Mutex
 	byDigest map[string]*session.Chart
@@ -41,7 +44,7 @@ type Charts struct {
 // NewCharts makes a Charts. Charts that were pushed run in the sandbox, unless
 // their name is trusted; without one all run here.
 func NewCharts(store snapshotv1.SnapshotServiceClient, sandbox session.Sandbox, trusted []string) *Charts {
-	return &Charts{store: store, sandbox: sandbox, trusted: trusted, byDigest: map[string]*session.Chart{}, newest: map[string]*session.Chart{}}
+	return &Charts{store: store, sandbox: sandbox, trusted: trusted, checking: make(chan struct{}, 1), byDigest: map[string]*session.Chart{}, newest: map[string]*session.Chart{}}
 }
 
 // Install stores the charts that come with chartroom, so that an instance
@@ -104,7 +107,7 @@ func (c *Charts) Name(ctx context.Context, name string) (*session.Chart, error) 
 // Push checks a document and stores it; created is false when it was there. A
 // bad document is a *session.Refusal with the position.
 func (c *Charts) Push(ctx context.Context, name string, document []byte) (info *fleetv1.Chart, created bool, err error) {
-	chart, err := c.checked(ctx, name, document)
+	chart, err := c.compile(ctx, name, document)
 	if err != nil {
 		return nil, false, err
 	}
@@ -125,42 +128,53 @@ func (c *Charts) Push(ctx context.Context, name string, document []byte) (info *
 	return info, response.GetCreated(), nil
 }
 
-// checked compiles a document of a stranger: first where it can do no harm, because
-// reading a script can already take all memory.
-func (c *Charts) checked(ctx context.Context, name string, document []byte) (*session.Chart, error) {
-	if c.sandbox != nil && !c.trusts(name) {
-		err := c.sandbox.Call(ctx, chartwork.OpCheck, chartwork.LintRequest{Name: name, Document: document}, nil)
-		if errors.Is(err, sandbox.ErrBroken) {
-			return nil, &session.Refusal{Reason: fleetv1.Reason_REASON_CHART_INVALID, Message: fmt.Sprintf("chart %s cannot be compiled: %v", name, err)}
-		}
-		// What is wrong with the document is told below, with the position.
-		if _, wrong := errors.AsType[*sandbox.Failure](err); err != nil && !wrong {
-			return nil, fmt.Errorf("check chart %s: %w", name, err)
-		}
+// compile makes a chart of a document. One of a stranger goes to the sandbox first:
+// reading its code can already take all time and memory. Unless it turns out to
+// be bounded, its code is never parsed in this process.
+func (c *Charts) compile(ctx context.Context, name string, document []byte) (*session.Chart, error) {
+	if c.sandbox == nil || c.trusts(name) || ours(document) {
+		return session.Compile(name, document)
 	}
-	chart, err := session.Compile(name, document)
-	if err != nil {
-		return nil, err
+	passed, err := c.check(ctx, chartwork.CheckRequest{Name: name, Document: document, Options: session.CompileOptions()})
+	if _, wrong := errors.AsType[*sandbox.Failure](err); wrong {
+		// What is wrong with it is told again, with the position.
+		if _, refused := session.Confined(name, document, c.sandbox); refused != nil {
+			return nil, refused
+		}
+		return nil, session.InvalidChart(name, err)
 	}
-	c.confine(chart, document)
-	return chart, nil
+	switch {
+	case errors.Is(err, sandbox.ErrBroken):
+		return nil, session.InvalidChart(name, err)
+	case err != nil:
+		return nil, fmt.Errorf("check chart %s: %w", name, err)
+	case passed.Bounded:
+		return session.Compile(name, document)
+	}
+	return session.Confined(name, document, c.sandbox)
+}
+
+func (c *Charts) check(ctx context.Context, r chartwork.CheckRequest) (passed chartwork.CheckResponse, err error) {
+	select {
+	case c.checking <- struct{}{}:
+		defer func() { <-c.checking }()
+	case <-ctx.Done():
+		return passed, ctx.Err()
+	}
+	err = c.sandbox.Call(ctx, chartwork.OpCheck, r, &passed)
+	return passed, err
 }
 
 func (c *Charts) trusts(name string) bool {
 	return slices.Contains(c.trusted, name) || slices.Contains(c.trusted, "*")
 }
 
-// confine lets a chart run in the sandbox, unless it is trusted or ours.
-func (c *Charts) confine(chart *session.Chart, document []byte) {
-	if c.trusts(chart.Name) {
-		return
-	}
-	for _, name := range charts.Names() {
-		if own, err := charts.Document(name); err == nil && bytes.Equal(own, document) {
-			return
-		}
-	}
-	chart.Confine(c.sandbox, document)
+// ours says whether a document comes with chartroom.
+func ours(document []byte) bool {
+	return slices.ContainsFunc(charts.Names(), func(name string) bool {
+		own, err := charts.Document(name)
+		return err == nil && bytes.Equal(own, document)
+	})
 }
 
 func (c *Charts) know(chart *session.Chart) {
@@ -179,11 +193,17 @@ func (c *Charts) fetch(ctx context.Context, r *snapshotv1.GetChartRequest) (*ses
 		return nil, fmt.Errorf("get chart %s%s: %w", r.GetName(), r.GetDigest(), err)
 	}
 	info := response.GetChart()
-	chart, err := session.Compile(info.GetName(), []byte(info.GetDocument()))
+	chart, err := c.compile(ctx, info.GetName(), []byte(info.GetDocument()))
+	if invalid, ok := errors.AsType[*session.Refusal](err); ok && c.sandbox != nil {
+		// It was valid when it was pushed: what it costs depends on the computer.
+		// Its sessions are in the store; whoever steps them is bounded.
+		if chart, err = session.Confined(info.GetName(), []byte(info.GetDocument()), c.sandbox); err != nil {
+			err = invalid
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("stored chart: %w", err)
 	}
-	c.confine(chart, []byte(info.GetDocument()))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byDigest[chart.Digest] = chart

@@ -50,6 +50,9 @@ const (
 // under the same owner name: two processes must not share one.
 var ErrReplaced = errors.New("another process owns the shards under the same name")
 
+// DefaultWorkers is how many workers share the shards unless told otherwise.
+const DefaultWorkers = 4
+
 // Config is what an Owner needs.
 type Config struct {
 	// Name is stable over restarts, so that a restarted process gets its
@@ -61,7 +64,7 @@ type Config struct {
 	Snapshot snapshotv1.SnapshotServiceClient
 	// Charts gives the charts of instances that are loaded.
 	Charts *Charts
-	// Workers is how many workers share the shards; default 4.
+	// Workers is how many workers share the shards; default [DefaultWorkers].
 	Workers int
 	// Worker is the configuration of each; Store and Lost are filled in.
 	Worker session.Config
@@ -95,7 +98,7 @@ type lease struct {
 // New makes an Owner that holds nothing yet.
 func New(c Config) *Owner {
 	if c.Workers <= 0 {
-		c.Workers = 4
+		c.Workers = DefaultWorkers
 	}
 	o := &Owner{c: c, ready: make(chan struct{}), wanted: make(chan struct{}, 1)}
 	worker := c.Worker

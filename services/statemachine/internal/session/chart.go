@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/scxml"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
@@ -43,31 +45,55 @@ var (
 	invokeTypes = []string{}
 )
 
-// Compile makes a chart of a document. A bad document is a *[Refusal] with the
-// position.
-func Compile(name string, document []byte) (_ *Chart, err error) {
+// CompileOptions are those of every chart of the fleet.
+func CompileOptions() chartwork.CompileOption {
+	return chartwork.CompileOption{SendTypes: sendTypes, SendTargets: sendTargets, InvokeTypes: invokeTypes}
+}
+
+// Compile makes a chart of a document that may be compiled in this process. A bad
+// document is a *[Refusal] with the position.
+func Compile(name string, document []byte) (*Chart, error) {
+	return compile(name, document, CompileOptions().Options())
+}
+
+// Confined makes a chart whose sessions are stepped in the sandbox. Nothing of its
+// code is even parsed here. A bad document is a *[Refusal] with the position.
+func Confined(name string, document []byte, s Sandbox) (*Chart, error) {
+	options := CompileOptions().Options()
+	options.ReadOnly = true
+	c, err := compile(name, document, options)
+	if err == nil {
+		c.sandbox, c.document = s, document
+	}
+	return c, err
+}
+
+func compile(name string, document []byte, o scxml.Options) (_ *Chart, err error) {
 	defer func() {
 		if p := recover(); p != nil { // of a parser that was not ready for this document
-			err = invalidChart(name, fmt.Errorf("it cannot be compiled: %v", p))
+			err = InvalidChart(name, fmt.Errorf("it cannot be compiled: %v", p))
 		}
 	}()
 	doc, err := scxml.Parse(name, document, scxml.Limits{})
 	if err != nil {
-		return nil, invalidChart(name, err)
+		return nil, InvalidChart(name, err)
 	}
-	c, err := scxml.Compile(doc, scxml.Options{
-		SendTypes: sendTypes, SendTargets: sendTargets, InvokeTypes: invokeTypes,
-	})
+	c, err := scxml.Compile(doc, o)
 	if err != nil {
-		return nil, invalidChart(name, err)
+		return nil, InvalidChart(name, err)
 	}
 	return &Chart{Chart: c, Name: name, Digest: strings.TrimPrefix(c.Digest(), "sha256:")}, nil
 }
 
-func invalidChart(name string, err error) error {
+// InvalidChart is the refusal of a document, with the position that err tells.
+func InvalidChart(name string, err error) *Refusal {
 	r := refuse(fleetv1.Reason_REASON_CHART_INVALID, "chart %s: %v", name, err)
 	if syntax, ok := errors.AsType[*scxml.SyntaxError](err); ok {
 		r.Line, r.Column = syntax.Line, syntax.Column
+	} else if broken, ok := errors.AsType[*sandbox.Broken](err); ok {
+		at, _ := chartwork.Where(err)
+		r.Message = fmt.Sprintf("chart %s: %s: this cannot be compiled and started within the limits of time and memory: %s", name, at, broken.Reason)
+		r.Line, r.Column = at.Line, at.Column
 	}
 	return r
 }

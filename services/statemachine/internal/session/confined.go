@@ -15,14 +15,10 @@ import (
 
 // Sandbox takes steps of charts that are not trusted in another process:
 // *sandbox.Pool. It must be safe for concurrent use.
-type Sandbox = chartwork.Caller
-
-// Confine lets the sessions of the chart be stepped in the sandbox, unless its
-// cost is bounded anyway. Call it before the chart is used.
-func (c *Chart) Confine(s Sandbox, document []byte) {
-	if s != nil && !c.Bounded() {
-		c.sandbox, c.document = s, document
-	}
+type Sandbox interface {
+	chartwork.Caller
+	// CallWithin is Call that may take no longer than timeout.
+	CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error
 }
 
 // Confined says whether sessions are stepped elsewhere.
@@ -123,7 +119,7 @@ const attempts = 3
 
 func (s *confined) step(r chartwork.StepRequest) (scxml.Macrostep, error) {
 	r.Name, r.Digest = s.chart.Name, s.chart.Digest
-	r.Options = chartwork.CompileOption{SendTypes: sendTypes, SendTargets: sendTargets, InvokeTypes: invokeTypes}
+	r.Options = CompileOptions()
 	var out chartwork.StepResponse
 	var err error
 	for n := range attempts {

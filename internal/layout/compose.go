@@ -192,25 +192,51 @@ func pack(parts []*area) *area {
 	for _, p := range parts {
 		widest, sum = max(widest, p.w), sum+p.w+gap
 	}
-	var best *area
+	into := skyline
+	if len(parts) > maxSkyline {
+		into = shelves
+	}
+	var best []Point
 	bestCost := math.Inf(1)
 	for i := range 25 {
-		a := packInto(parts, widest+(sum-widest)*float64(i)/24)
-		cost := max(a.w, a.h*aspect) * (1 + 0.05*a.w*a.h/(max(a.w, a.h*aspect)*max(a.w, a.h*aspect)/aspect))
+		at, w, h := into(parts, widest+(sum-widest)*float64(i)/24)
+		cost := max(w, h*aspect) * (1 + 0.05*w*h/(max(w, h*aspect)*max(w, h*aspect)/aspect))
 		if cost < bestCost {
-			best, bestCost = a, cost
+			best, bestCost = at, cost
 		}
 	}
-	return best
+	out := newArea()
+	for i, p := range parts {
+		out.take(p, best[i].X, best[i].Y)
+	}
+	return out
 }
 
-// packInto packs into a width, keeping the order from the top.
-func packInto(parts []*area, width float64) *area {
-	type step struct{ x, w, y float64 } // of the skyline
-	line := []step{{0, math.Inf(1), 0}}
-	out := newArea()
+// maxSkyline is how many parts are packed closely: that takes time by the third
+// power of their number.
+const maxSkyline = 64
+
+// shelves packs into a width, row below row, in time by the number of parts.
+func shelves(parts []*area, width float64) (at []Point, w, h float64) {
+	x, y, next := 0.0, 0.0, 0.0
 	for _, p := range parts {
-		w := p.w + gap
+		if x > 0 && x+p.w > width {
+			x, y = 0, next
+		}
+		at = append(at, Point{x, y})
+		w, h = max(w, x+p.w), max(h, y+p.h)
+		x, next = x+p.w+gap, max(next, y+p.h+gap)
+	}
+	return at, w, h
+}
+
+// skyline packs into a width, each part where its top is highest, keeping the
+// order from the top.
+func skyline(parts []*area, width float64) (at []Point, w, h float64) {
+	type step struct{ x, w, y float64 }
+	line := []step{{0, math.Inf(1), 0}}
+	for _, p := range parts {
+		pw := p.w + gap
 		bestX, bestY := 0.0, math.Inf(1)
 		for _, s := range line {
 			if s.x > 0 && s.x+p.w > width {
@@ -218,7 +244,7 @@ func packInto(parts []*area, width float64) *area {
 			}
 			y := 0.0
 			for _, o := range line {
-				if o.x < s.x+w && s.x < o.x+o.w {
+				if o.x < s.x+pw && s.x < o.x+o.w {
 					y = max(y, o.y)
 				}
 			}
@@ -226,21 +252,22 @@ func packInto(parts []*area, width float64) *area {
 				bestX, bestY = s.x, y
 			}
 		}
-		out.take(p, bestX, bestY)
+		at = append(at, Point{bestX, bestY})
+		w, h = max(w, bestX+p.w), max(h, bestY+p.h)
 		var next []step
 		for _, o := range line {
 			if o.x < bestX {
 				next = append(next, step{o.x, min(o.w, bestX-o.x), o.y})
 			}
 		}
-		next = append(next, step{bestX, w, bestY + p.h + gap})
+		next = append(next, step{bestX, pw, bestY + p.h + gap})
 		for _, o := range line {
-			if end := o.x + o.w; end > bestX+w {
-				x := max(o.x, bestX+w)
+			if end := o.x + o.w; end > bestX+pw {
+				x := max(o.x, bestX+pw)
 				next = append(next, step{x, end - x, o.y})
 			}
 		}
 		line = next
 	}
-	return out
+	return at, w, h
 }

@@ -6,8 +6,10 @@
 // The places come from the Eclipse Layout Kernel in its JavaScript form
 // (elkjs, in elk/), run by goja. That takes a second for the first chart and
 // some hundred milliseconds for each further one, so a [Layouter] does it once
-// for a digest. When the kernel fails or takes too long, a plain nesting of
-// boxes takes its place: a chart that can be parsed can be drawn.
+// for a digest. When the kernel fails or takes too long, or the chart is large, a
+// plain nesting of boxes takes its place; of a chart beyond a thousand states an
+// outline is drawn, which says how many it leaves out. So a chart that can be
+// parsed can be drawn, in bounded time.
 //
 // A drawing depends on the document alone; who shows it decides on colours and
 // on what is active.
@@ -22,7 +24,8 @@ type Drawing struct {
 	Nodes []Node
 	// Edges are arrows and the labels of transitions.
 	Edges []Edge
-	// Plain says that the layout kernel gave nothing and boxes were nested.
+	// Plain says that the layout kernel gave nothing, or was not asked because
+	// the chart is too large, and boxes were nested.
 	Plain bool
 }
 

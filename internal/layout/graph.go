@@ -3,6 +3,7 @@
 package layout
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,17 +61,24 @@ type graph struct {
 	boxes map[string]*box
 	order []*box // parents first
 	lines []*line
+	// drawn are the states that have boxes; nil means all.
+	drawn map[*scxml.State]bool
 }
 
-// newGraph reads a document.
+// newGraph reads a document, as far as it can be drawn.
 func newGraph(d *scxml.Document) *graph {
-	g := &graph{boxes: map[string]*box{}}
+	g := &graph{boxes: map[string]*box{}, drawn: outline(d)}
 	g.addChildren(d.Root, nil)
-	b := &builder{g: g, lines: map[[2]*box]*line{}, notes: map[*box][]note{}}
+	b := &builder{g: g, lines: map[[2]*box]*line{}, notes: map[*box][]note{}, left: maxEvents}
 	for _, s := range d.States {
-		b.addTransitions(s)
+		if g.draws(s) {
+			b.addTransitions(s)
+		}
 	}
 	b.addInitial(d.Root, nil)
+	if b.omitted > 0 {
+		g.add(Node{ID: fmt.Sprintf("… %d more transitions", b.omitted), Kind: State}, nil)
+	}
 	for _, l := range g.lines {
 		l.finish()
 	}
@@ -95,10 +103,13 @@ func (g *graph) add(n Node, parent *box) *box {
 }
 
 func (g *graph) addChildren(s *scxml.State, parent *box) {
-	if s.Kind != scxml.KindParallel && s.Initial != nil && len(s.Children) > 0 {
+	if s.Kind != scxml.KindParallel && s.Initial != nil && slices.ContainsFunc(s.Children, g.draws) {
 		g.add(Node{ID: s.ID + ":initial", Kind: Initial}, parent)
 	}
 	for _, c := range s.Children {
+		if !g.draws(c) {
+			continue
+		}
 		n := Node{ID: c.ID, Kind: State}
 		switch c.Kind {
 		case scxml.KindParallel:
@@ -114,6 +125,9 @@ func (g *graph) addChildren(s *scxml.State, parent *box) {
 		at := g.add(n, parent)
 		g.addChildren(c, at)
 	}
+	if g.drawn != nil {
+		g.more(s, parent)
+	}
 }
 
 // builder sorts the transitions of a document into lines and notes.
@@ -121,6 +135,9 @@ type builder struct {
 	g     *graph
 	lines map[[2]*box]*line
 	notes map[*box][]note
+	// left is how many events may still be drawn, omitted how many transitions
+	// are not drawn for that.
+	left, omitted int
 }
 
 // note is what a box says of transitions of one kind from one source.
@@ -138,7 +155,7 @@ func (b *builder) addInitial(s *scxml.State, from *box) {
 		from = b.g.boxes[s.ID+":initial"]
 	}
 	for _, t := range s.Initial.Targets {
-		if to := b.g.boxes[t.ID]; to != nil && from != nil {
+		if to := b.g.target(t); to != nil && from != nil && to != from {
 			b.join(from, to, Edge{Source: from.node.ID, Target: t.ID})
 		}
 	}
@@ -148,12 +165,16 @@ func (b *builder) addTransitions(s *scxml.State) {
 	from := b.g.boxes[s.ID]
 	b.addInitial(s, from)
 	for _, t := range s.Transitions {
+		if t = b.spend(t); t == nil {
+			continue
+		}
 		if len(t.Targets) == 0 {
 			b.write(from, note{sign: reactSign, source: s.ID}, t)
 		}
 		for _, target := range t.Targets {
-			to := b.g.boxes[target.ID]
+			to := b.g.target(target)
 			switch {
+			case to == nil || to == from && target != s: // hidden
 			case to != from && contains(from, to):
 				b.write(to, note{sign: arriveSign, source: s.ID, target: target.ID}, t)
 			case to != from && contains(to, from):

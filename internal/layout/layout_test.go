@@ -80,7 +80,9 @@ func TestDrawing(t *testing.T) {
 	}
 }
 
-func checkDrawing(t *testing.T, doc *scxml.Document, d *Drawing) {
+// checkPlaces checks that boxes stand in the picture, in their parents, and beside
+// each other.
+func checkPlaces(t *testing.T, d *Drawing) map[string]Node {
 	t.Helper()
 	at := map[string]Node{}
 	for _, n := range d.Nodes {
@@ -103,6 +105,12 @@ func checkDrawing(t *testing.T, doc *scxml.Document, d *Drawing) {
 		}
 		at[n.ID] = n
 	}
+	return at
+}
+
+func checkDrawing(t *testing.T, doc *scxml.Document, d *Drawing) {
+	t.Helper()
+	at := checkPlaces(t, d)
 	for _, s := range doc.States {
 		if _, ok := at[s.ID]; !ok {
 			t.Errorf("state %s is not drawn", s.ID)

@@ -19,6 +19,12 @@ const (
 	// kernelTime is how long the kernel may take for one chart. The largest of
 	// ours takes four seconds of a processor that has nothing else to do.
 	kernelTime = 2 * time.Minute
+	// kernelSize is how many boxes and lines it is given: it takes more than
+	// their square in time. What is larger is drawn plainly at once.
+	kernelSize = 400
+	// kernelWait is how long a chart waits for the kernel while it works on
+	// others, before it is drawn plainly.
+	kernelWait = 30 * time.Second
 	// plainTime is how long a plain drawing is kept before the kernel is tried
 	// again: perhaps the computer was only busy.
 	plainTime = 10 * time.Minute
@@ -33,9 +39,9 @@ type Layouter struct {
 
 	mu      sync.Mutex
 	known   map[string]*list.Element
-	recent  *list.List // of *entry, the last used first
-	working sync.Mutex // held while the kernel works
-	kernel  *kernel    // guarded by working; nil before the first and after a fault
+	recent  *list.List    // of *entry, the last used first
+	working chan struct{} // holds one value while the kernel works
+	kernel  *kernel       // of whoever put the value into working; nil before the first and after a fault
 }
 
 // entry is a drawing that is made or being made.
@@ -44,13 +50,15 @@ type entry struct {
 	done    chan struct{} // closed when drawing is set
 	drawing *Drawing
 	made    time.Time
+	// final says that asking the kernel later would give nothing else.
+	final bool
 }
 
 // spent says whether a plain drawing was kept for long enough.
 func (e *entry) spent() bool {
 	select {
 	case <-e.done:
-		return e.drawing.Plain && time.Since(e.made) > plainTime
+		return e.drawing.Plain && !e.final && time.Since(e.made) > plainTime
 	default:
 		return false
 	}
@@ -58,7 +66,7 @@ func (e *entry) spent() bool {
 
 // New makes a Layouter.
 func New(logger *slog.Logger) *Layouter {
-	return &Layouter{logger: logger, known: map[string]*list.Element{}, recent: list.New()}
+	return &Layouter{logger: logger, known: map[string]*list.Element{}, recent: list.New(), working: make(chan struct{}, 1)}
 }
 
 // Draw gives the drawing of a document, and waits for it as long as ctx lasts.
@@ -97,17 +105,27 @@ func (l *Layouter) entry(d *scxml.Document) *entry {
 	}
 	go func() {
 		defer close(e.done)
-		e.drawing, e.made = l.make(d), time.Now()
+		g := newGraph(d)
+		e.final = len(g.order)+len(g.lines) > kernelSize
+		e.drawing, e.made = l.make(d, g, e.final), time.Now()
 	}()
 	return e
 }
 
 // make lays a document out, by the kernel or plainly.
-func (l *Layouter) make(d *scxml.Document) *Drawing {
-	l.working.Lock()
-	defer l.working.Unlock()
+func (l *Layouter) make(d *scxml.Document, g *graph, plainly bool) *Drawing {
+	if plainly {
+		l.logger.Debug("chart is too large for the layout kernel, drawn plainly", "chart", d.Name, "states", len(d.States))
+		return plain(g)
+	}
+	select {
+	case l.working <- struct{}{}:
+		defer func() { <-l.working }()
+	case <-time.After(kernelWait):
+		l.logger.Warn("layout kernel is busy, chart is drawn plainly", "chart", d.Name)
+		return plain(g)
+	}
 	start := time.Now()
-	g := newGraph(d)
 	drawing, err := l.byKernel(g)
 	if err != nil {
 		l.logger.Warn("layout kernel failed, chart is drawn plainly", "chart", d.Name, "err", err)

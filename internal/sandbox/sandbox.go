@@ -138,7 +138,7 @@ func (w *Worker) CallWithin(ctx context.Context, timeout time.Duration, op strin
 		return fmt.Errorf("sandbox %s: %w", op, err)
 	}
 	if w.child == nil {
-		if w.child, err = start(w.config); err != nil {
+		if err := w.start(ctx); err != nil {
 			return fmt.Errorf("start the sandbox: %w", err)
 		}
 	}
@@ -185,6 +185,39 @@ func (w *Worker) Close() {
 	defer w.mu.Unlock()
 	if w.child != nil {
 		w.kill()
+	}
+}
+
+// startTime is how long a child may take until it is ready. It does not count for
+// the call that needs it.
+const startTime = 10 * time.Second
+
+// start starts a child and waits until it is ready.
+func (w *Worker) start(ctx context.Context) error {
+	c, err := start(w.config)
+	if err != nil {
+		return err
+	}
+	w.child = c
+	ready := make(chan error, 1)
+	go func() {
+		_, err := c.out.ReadBytes('\n')
+		ready <- err
+	}()
+	timer := time.NewTimer(startTime)
+	defer timer.Stop()
+	select {
+	case err = <-ready:
+		if err == nil {
+			return nil
+		}
+		return errors.New(w.kill())
+	case <-timer.C:
+		w.kill()
+		return errors.New("it does not get ready")
+	case <-ctx.Done():
+		w.kill()
+		return ctx.Err()
 	}
 }
 

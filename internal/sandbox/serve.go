@@ -39,6 +39,9 @@ func Serve(in io.Reader, out io.Writer, handle Handler) error {
 	if err := limitMemory(limit); err != nil {
 		return fmt.Errorf("limit the memory of the sandbox: %w", err)
 	}
+	if _, err := io.WriteString(out, "ready\n"); err != nil {
+		return err
+	}
 	requests := make(chan []byte)
 	go func() {
 		// Reading goes on while a request is handled: the end of the stream is

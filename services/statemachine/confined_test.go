@@ -70,13 +70,10 @@ func TestGreedyCharts(t *testing.T) {
 		<state id="on"><transition event="press"><assign location="n" expr="n + 1"/></transition></state></scxml>`); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"bad", "armed"} {
-		if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: id, Chart: "greedy"}); err != nil {
+	for id, chart := range map[string]string{"bad": "greedy", "worse": "greedy", "armed": "greedy", "lamp": "lamp"} {
+		if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: id, Chart: chart}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "lamp", Chart: "lamp"}); err != nil {
-		t.Fatal(err)
 	}
 	pressed := 0
 	press := func() {
@@ -89,11 +86,12 @@ func TestGreedyCharts(t *testing.T) {
 			t.Fatalf("the instance beside it has %s, want %s", got, want)
 		}
 	}
-	for _, event := range []string{"loop", "memory", "regex", "array", "trap"} {
-		if _, err := r.send("bad", event, "", nil); err != nil {
+	for _, sent := range [][2]string{{"bad", "loop"}, {"bad", "memory"}, {"worse", "regex"}, {"worse", "array"}, {"worse", "trap"}} {
+		id, event := sent[0], sent[1]
+		if _, err := r.send(id, event, "", nil); err != nil {
 			t.Fatalf("%s: %v", event, err)
 		}
-		if v := r.view("bad"); v.GetDataJson() != `{"x":1}` || v.GetState() != "a" {
+		if v := r.view(id); v.GetDataJson() != `{"x":1}` || v.GetState() != "a" {
 			t.Errorf("after %s: in %s with %s, want a and x 1", event, v.GetState(), v.GetDataJson())
 		}
 		press()
@@ -117,6 +115,47 @@ func TestGreedyCharts(t *testing.T) {
 	}
 	r.eventually("the delayed send was tried and dropped", func() bool { return len(r.view("armed").GetTimers()) == 0 })
 	press()
+}
+
+// TestSuspended sends an event that does not end until it is refused. What that
+// costs others is bounded; it is told, survives a restart, and can be removed.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	r := confinedRig(t)
+	if err := r.push("greedy", greedy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "bad", Chart: "greedy"}); err != nil {
+		t.Fatal(err)
+	}
+	begin, took := time.Now(), 0
+	for ; took < 10; took++ {
+		if _, err := r.send("bad", "loop", "", nil); err != nil {
+			break
+		}
+	}
+	t.Logf("%d events of no end took %s", took, time.Since(begin).Round(time.Millisecond))
+	if took != 4 {
+		t.Errorf("%d such events were taken, want 4", took)
+	}
+	refused := func() {
+		t.Helper()
+		_, err := r.send("bad", "fine", "", nil)
+		if d := reason(t, err); d.GetReason() != fleetv1.Reason_REASON_NOT_ADMITTED || d.GetRetryAfter().AsDuration() < 50*time.Minute {
+			t.Errorf("an event for it: %v, want NOT_ADMITTED for an hour", err)
+		}
+		f := r.view("bad").GetFindings()
+		if len(f) != 1 || f[0].GetCode() != "chart.suspended" || f[0].GetSeverity() != fleetv1.Severity_SEVERITY_ERROR {
+			t.Errorf("findings %v, want chart.suspended", f)
+		}
+	}
+	refused()
+	r.stop()
+	r.start()
+	refused()
+	if _, err := r.send("bad", "system.remove", "", nil); err != nil {
+		t.Errorf("remove it: %v", err)
+	}
 }
 
 // TestDeepDocuments pushes documents whose reader needs much stack. Whether they

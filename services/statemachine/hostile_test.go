@@ -35,18 +35,27 @@ func TestEndlessChartIsStopped(t *testing.T) {
 	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "stillborn", Chart: "stillborn"}); err == nil || !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("an instance that loops while it starts: %v", err)
 	}
-	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "h", Chart: "hostile"}); err != nil {
-		t.Fatal(err)
-	}
-	for k, event := range []string{"count", "loop", "count", "grow", "count", "arm", "trap", "count"} {
-		if _, err := r.send("h", event, "", nil); err != nil {
-			t.Fatalf("%s, %d: %v", event, k, err)
+	for _, test := range []struct {
+		id     string
+		events []string
+		state  string
+		n      string
+	}{
+		{"h", []string{"count", "loop", "count", "grow", "count", "arm"}, "a", `"n":3`},
+		{"trapped", []string{"count", "trap", "count"}, "b", `"n":2`}, // its guard does not end when it is looked at
+	} {
+		if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: test.id, Chart: "hostile"}); err != nil {
+			t.Fatal(err)
 		}
-		r.eventually("the timer was tried and dropped", func() bool { return len(r.view("h").GetTimers()) == 0 })
-	}
-	i := r.view("h")
-	if !strings.Contains(i.GetDataJson(), `"n":4`) || i.GetState() != "b" {
-		t.Errorf("the instance is in %s with %s, want b and n 4", i.GetState(), i.GetDataJson())
+		for k, event := range test.events {
+			if _, err := r.send(test.id, event, "", nil); err != nil {
+				t.Fatalf("%s, %d: %v", event, k, err)
+			}
+			r.eventually("the timer was tried and dropped", func() bool { return len(r.view(test.id).GetTimers()) == 0 })
+		}
+		if i := r.view(test.id); !strings.Contains(i.GetDataJson(), test.n) || i.GetState() != test.state {
+			t.Errorf("%s is in %s with %s, want %s and %s", test.id, i.GetState(), i.GetDataJson(), test.state, test.n)
+		}
 	}
 	var told []string
 	_, entries := r.store.Instance(session.ShardOfInstance("h"), "h")

@@ -25,8 +25,8 @@ const (
 // Namespace is the XML namespace of chartroom's attributes in charts.
 const Namespace = "urn:chartroom:chart"
 
-// Chart is a compiled chart under the name it was pushed by. It is immutable
-// and safe for concurrent use.
+// Chart is a compiled chart under the name it was pushed by. It is safe for
+// concurrent use.
 type Chart struct {
 	*scxml.Chart
 	// Name is the name it is stored under.
@@ -36,6 +36,8 @@ type Chart struct {
 	// document and sandbox are set when its sessions are stepped elsewhere.
 	document []byte
 	sandbox  Sandbox
+	// record is what its instances did to others.
+	record *record
 }
 
 // sendTypes, sendTargets and invokeTypes are what the runtime performs.
@@ -82,7 +84,7 @@ func compile(name string, document []byte, o scxml.Options) (_ *Chart, err error
 	if err != nil {
 		return nil, InvalidChart(name, err)
 	}
-	return &Chart{Chart: c, Name: name, Digest: strings.TrimPrefix(c.Digest(), "sha256:")}, nil
+	return &Chart{Chart: c, Name: name, Digest: strings.TrimPrefix(c.Digest(), "sha256:"), record: &record{}}, nil
 }
 
 // InvalidChart is the refusal of a document, with the position that err tells.

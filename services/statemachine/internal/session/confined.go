@@ -52,6 +52,8 @@ type confined struct {
 	chart   *Chart
 	enabled []string
 	known   bool
+	// instance is whose session it is.
+	instance *Instance
 }
 
 // brokenError is the error of a step that broke a limit of the sandbox.
@@ -59,23 +61,25 @@ type brokenError struct{ reason string }
 
 func (e *brokenError) Error() string { return e.reason }
 
-// begin starts a session of a chart, here or in the sandbox.
-func (c *Chart) begin(in scxml.Input) (running, scxml.Macrostep, error) {
+// begin starts a session of the instance, here or in the sandbox.
+func (i *Instance) begin(in scxml.Input) (running, scxml.Macrostep, error) {
+	c := i.chart
 	if !c.Confined() {
 		return scxml.Start(c.Chart, in)
 	}
-	s := &confined{chart: c}
+	s := &confined{chart: c, instance: i}
 	step, err := s.step(chartwork.StepRequest{Input: chartwork.InputOf(in)})
 	return s, step, err
 }
 
-// resume restores a session of a chart. Nothing of the chart runs by that.
-func (c *Chart) resume(snapshot []byte) (running, error) {
+// resume restores a session of the instance. Nothing of the chart runs by that.
+func (i *Instance) resume(snapshot []byte) (running, error) {
+	c := i.chart
 	ip, err := scxml.Restore(c.Chart, snapshot)
 	if err != nil || !c.Confined() {
 		return ip, err
 	}
-	return &confined{Interpreter: ip, chart: c}, nil
+	return &confined{Interpreter: ip, chart: c, instance: i}, nil
 }
 
 // Deliver implements running.
@@ -122,14 +126,18 @@ func (s *confined) step(r chartwork.StepRequest) (scxml.Macrostep, error) {
 	r.Options = CompileOptions()
 	var out chartwork.StepResponse
 	var err error
+	granted := s.instance.grant()
 	for n := range attempts {
-		// The sandbox has a time limit of its own.
-		err = s.chart.sandbox.Call(context.Background(), chartwork.OpStep, r, &out)
+		err = s.chart.sandbox.CallWithin(context.Background(), granted, chartwork.OpStep, r, &out)
 		if failure, ok := errors.AsType[*sandbox.Failure](err); ok && failure.Message == chartwork.UnknownChart {
 			r.Document = s.chart.document
-			err = s.chart.sandbox.Call(context.Background(), chartwork.OpStep, r, &out)
+			err = s.chart.sandbox.CallWithin(context.Background(), granted, chartwork.OpStep, r, &out)
 		}
-		if err == nil || errors.Is(err, sandbox.ErrBroken) {
+		if _, failed := errors.AsType[*sandbox.Failure](err); err == nil || failed {
+			break
+		}
+		if errors.Is(err, sandbox.ErrBroken) {
+			s.instance.strike()
 			break
 		}
 		time.Sleep(time.Duration(n) * 50 * time.Millisecond)

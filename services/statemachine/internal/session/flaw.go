@@ -61,11 +61,14 @@ var fixes = map[string]string{
 	"message.unknown":    "write one JSON object a line, as docs/application-contract.md says; logs belong to standard output",
 }
 
-// findings are what is wrong with labels, settings and application.
+// findings are what is wrong with labels, settings, application and chart.
 func (i *Instance) findings() []*fleetv1.Finding {
 	out := slices.Clone(i.view.GetFindings())
 	for _, f := range i.book.Flaws {
 		out = append(out, &fleetv1.Finding{Code: f.Code, Message: f.Message, Fix: fixes[f.Code], Severity: fleetv1.Severity_SEVERITY_ERROR})
+	}
+	if f := i.suspension(); f != nil {
+		out = append(out, f)
 	}
 	return out
 }

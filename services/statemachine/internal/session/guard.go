@@ -17,8 +17,7 @@ import (
 // What one call of the kernel may cost before it is interrupted. Time is counted
 // in ticks that were seen, so that a computer that sleeps is nobody's fault.
 const (
-	watchTick  = 20 * time.Millisecond
-	watchTicks = 100 // 2 s
+	watchTick = 20 * time.Millisecond
 	// watchHeap and watchStacks are growth of the process in bytes while one
 	// call runs. A stack beyond 1 GB would end the process.
 	watchHeap   = 1 << 30
@@ -33,6 +32,7 @@ var errInterrupted = errors.New("it ran too long or grew too large, and was inte
 // sleeps while there is no call.
 type watch struct {
 	calls atomic.Uint64 // odd while one runs
+	ticks atomic.Int64  // that it may take
 	wake  chan struct{}
 
 	mu          sync.Mutex
@@ -42,11 +42,13 @@ type watch struct {
 
 func newWatch() *watch { return &watch{wake: make(chan struct{}, 1)} }
 
-// begin notes that a call into ip begins; nil for one that is still to be made.
-func (w *watch) begin(ip running) {
+// begin notes that a call into ip begins, nil for one that is still to be made,
+// which may take the time that is granted.
+func (w *watch) begin(ip running, granted time.Duration) {
 	if w == nil {
 		return
 	}
+	w.ticks.Store(int64(granted / watchTick))
 	w.mu.Lock()
 	w.session, w.interrupted = nil, false
 	if ip != nil {
@@ -132,7 +134,7 @@ func (w *watch) run(done <-chan struct{}) {
 		ticks++
 		u := used()
 		grown = grown || u.heap > before.heap+watchHeap || u.stacks > before.stacks+watchStacks
-		if grown || ticks >= watchTicks {
+		if grown || int64(ticks) >= w.ticks.Load() {
 			w.interrupt(call)
 		}
 	}
@@ -171,13 +173,14 @@ func (i *Instance) guarded(f func()) (err error) {
 	if i.chart.Confined() {
 		w = nil // the sandbox has limits of its own
 	}
-	w.begin(i.ip)
+	w.begin(i.ip, i.grant())
 	defer func() {
 		interrupted := w.end()
 		if p := recover(); p != nil {
 			err = fmt.Errorf("it broke the interpreter: %v", p)
 			i.trouble = debug.Stack()
 		} else if interrupted {
+			i.strike()
 			err = errInterrupted
 		}
 	}()
@@ -210,13 +213,17 @@ func (i *Instance) rewind() {
 
 // step lets the session take one input.
 func (i *Instance) step(t taken) (out scxml.Macrostep, fault, err error) {
-	fault = i.call(func() {
-		if t.fire != 0 {
-			out, err = i.ip.Fire(t.fire, t.in)
-		} else {
-			out, err = i.ip.Deliver(t.event, t.in)
-		}
-	})
+	if until := i.suspended(); !until.IsZero() {
+		fault = &suspendedError{until}
+	} else {
+		fault = i.call(func() {
+			if t.fire != 0 {
+				out, err = i.ip.Fire(t.fire, t.in)
+			} else {
+				out, err = i.ip.Deliver(t.event, t.in)
+			}
+		})
+	}
 	if broken, ok := errors.AsType[*brokenError](err); ok {
 		fault, err = broken, nil
 	}

@@ -80,6 +80,8 @@ type bookkeeping struct {
 	Sent        map[uint32]uint64 `json:"sent,omitempty"`
 	// Flaws are what is wrong with what the application says.
 	Flaws []flaw `json:"flaws,omitempty"`
+	// Strikes are steps that went beyond what they were granted.
+	Strikes strikes `json:"strikes,omitempty"`
 	// Ended is when the target was destroyed or the chart finished, for the
 	// retention.
 	Ended time.Time `json:"ended,omitzero"`
@@ -175,6 +177,9 @@ func (i *Instance) takes(intent string) bool {
 // enabled lists the descriptors that have a transition now, sorted. Guards are
 // costly, so it is found out once a macrostep, and only when asked for.
 func (i *Instance) enabled() []string {
+	if !i.suspended().IsZero() {
+		return []string{}
+	}
 	if i.events == nil {
 		var names []string
 		if i.call(func() { names = i.ip.Enabled() }) != nil {
@@ -225,7 +230,7 @@ func (i *Instance) start(in scxml.Input, data map[string]any) (scxml.Macrostep, 
 	var ip running
 	var step scxml.Macrostep
 	var err error
-	if fault := i.guarded(func() { ip, step, err = i.chart.begin(in) }); fault != nil {
+	if fault := i.guarded(func() { ip, step, err = i.begin(in) }); fault != nil {
 		err = fault
 	}
 	if err != nil {
@@ -283,7 +288,7 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	if err := json.Unmarshal(r.GetRuntimeState(), &i.book); err != nil {
 		return nil, fmt.Errorf("load %s: bookkeeping: %w", i.id, err)
 	}
-	ip, err := chart.resume(r.GetSessionSnapshot())
+	ip, err := i.resume(r.GetSessionSnapshot())
 	if err != nil {
 		return nil, fmt.Errorf("load %s: chart %s: %w", i.id, chart, err)
 	}

@@ -109,6 +109,11 @@ func (t *turn) refusal(event string) error {
 	case i.ip.Finished() != nil:
 		return t.because(fleetv1.Reason_REASON_FINISHED, "the chart of %s has ended", i.id)
 	}
+	if until := i.suspended(); !until.IsZero() {
+		r := t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s is suspended: %v", i.id, &suspendedError{until})
+		r.RetryAfter = time.Until(until)
+		return r
+	}
 	return nil
 }
 

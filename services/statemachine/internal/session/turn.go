@@ -138,6 +138,9 @@ func (t *turn) faulted(s stimulus, fault error) {
 	t.batch.steps++
 	e := t.entry(s, 0)
 	e.Severity, e.Summary = fleetv1.Severity_SEVERITY_ERROR, fmt.Sprintf("The chart could not take %s: %v. The instance is as it was before.", s.event, fault)
+	if until := i.suspended(); !until.IsZero() && !errors.As(fault, new(*suspendedError)) {
+		e.Summary += fmt.Sprintf(" It was the %dth such step: the instance takes nothing until %s.", maxStrikes, until.Format(time.RFC3339))
+	}
 	t.finish(e)
 }
 

@@ -4,10 +4,13 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +19,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/chartroom/chartroom/e2e/internal/rig"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
@@ -24,16 +28,108 @@ import (
 
 // Exit codes of the command line, as its documentation has them.
 const (
-	exitError    = 1
 	exitUsage    = 2
 	exitNotFound = 3
 	exitRefused  = 4
+	exitConflict = 7
 )
 
-// post sends JSON to the gateway's REST side and returns the status and the body.
-func post(t *testing.T, f *rig.Fleet, path string, body any) (int, string) {
+// A refusal is how something that is not done is told over gRPC (code and reason),
+// REST (status and the same reason as JSON) and by the command line (exit code).
+type refusal struct {
+	code   codes.Code
+	reason fleetv1.Reason
+	status int
+	exit   int
+}
+
+var (
+	instanceUnknown = refusal{codes.NotFound, fleetv1.Reason_REASON_INSTANCE_UNKNOWN, http.StatusNotFound, exitNotFound}
+	argumentInvalid = refusal{codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, http.StatusBadRequest, exitUsage}
+	chartInvalid    = refusal{codes.InvalidArgument, fleetv1.Reason_REASON_CHART_INVALID, http.StatusBadRequest, exitUsage}
+	tooLarge        = refusal{codes.ResourceExhausted, fleetv1.Reason_REASON_TOO_LARGE, http.StatusRequestEntityTooLarge, exitUsage}
+	queueFull       = refusal{codes.ResourceExhausted, fleetv1.Reason_REASON_QUEUE_FULL, http.StatusTooManyRequests, exitRefused}
+	stateRefuses    = refusal{codes.FailedPrecondition, fleetv1.Reason_REASON_STATE_REFUSES, http.StatusConflict, exitRefused}
+	notAdmitted     = refusal{codes.FailedPrecondition, fleetv1.Reason_REASON_NOT_ADMITTED, http.StatusConflict, exitRefused}
+	requestIDReused = refusal{codes.AlreadyExists, fleetv1.Reason_REASON_REQUEST_ID_REUSED, http.StatusConflict, exitConflict}
+)
+
+// A request is one thing to ask for, as each of the three ways puts it.
+type request struct {
+	rpc     proto.Message // a SendEventRequest or a PushChartRequest
+	command []string      // what follows "chartroom"
+	stdin   string
+}
+
+// sending is the request to give an event to an instance; data is JSON or empty.
+func sending(instance, event, data, requestID string) request {
+	r := &fleetv1.SendEventRequest{InstanceId: instance, Event: event, RequestId: requestID}
+	if data != "" {
+		text := fmt.Sprintf(`{"instanceId": %q, "event": %q, "requestId": %q, "data": %s}`, instance, event, requestID, data)
+		if err := protojson.Unmarshal([]byte(text), r); err != nil {
+			panic(err)
+		}
+	}
+	command := []string{"send", "--request-id", requestID, instance, event, "-"}
+	return request{r, command, cmp.Or(data, "null")}
+}
+
+// pushing is the request to store a chart under the name "hostile".
+func pushing(t *testing.T, document string) request {
 	t.Helper()
-	b, err := json.Marshal(body)
+	file := filepath.Join(t.TempDir(), "hostile.scxml")
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return request{&fleetv1.PushChartRequest{Name: "hostile", Document: document}, []string{"chart", "push", file}, ""}
+}
+
+// check asks for it three ways and compares how each is refused. It returns the
+// detail, which the other two have told as well.
+func (want refusal) check(t *testing.T, f *rig.Fleet, ask request) *fleetv1.Refusal {
+	t.Helper()
+	var err error
+	var path string
+	switch r := ask.rpc.(type) {
+	case *fleetv1.SendEventRequest:
+		_, err = f.API.SendEvent(t.Context(), r)
+		path = "/v1/instances/" + r.GetInstanceId() + ":send"
+	case *fleetv1.PushChartRequest:
+		_, err = f.API.PushChart(t.Context(), r)
+		path = "/v1/charts"
+	}
+	detail := &fleetv1.Refusal{}
+	for _, d := range status.Convert(err).Details() {
+		if r, ok := d.(*fleetv1.Refusal); ok {
+			detail = r
+		}
+	}
+	if status.Code(err) != want.code || detail.GetReason() != want.reason {
+		t.Errorf("gRPC: got %v with %v, want %v with %v", err, detail, want.code, want.reason)
+	}
+
+	code, told := post(t, f, path, ask.rpc)
+	if code != want.status || "REASON_"+told.Reason != want.reason.String() {
+		t.Errorf("REST: got status %d with %+v, want %d with %v", code, told, want.status, want.reason)
+	}
+	if told.Line != detail.GetLine() || told.Column != detail.GetColumn() || !slices.Equal(told.AllowedIntents, detail.GetAllowedIntents()) {
+		t.Errorf("REST tells %+v, gRPC %v", told, detail)
+	}
+
+	cmd := exec.CommandContext(t.Context(), rig.Binary(t, "chartroom"), append([]string{"--server", f.Address}, ask.command...)...)
+	cmd.Stdin = strings.NewReader(ask.stdin)
+	said, _ := cmd.CombinedOutput()
+	if exit := cmd.ProcessState.ExitCode(); exit != want.exit || !strings.Contains(string(said), status.Convert(err).Message()) {
+		t.Errorf("chartroom %s: exit code %d, want %d; it says %q, gRPC %v", strings.Join(ask.command, " "), exit, want.exit, said, err)
+	}
+	return detail
+}
+
+// post sends a request to the gateway's REST side and returns the status and the
+// error in the body.
+func post(t *testing.T, f *rig.Fleet, path string, body proto.Message) (int, restError) {
+	t.Helper()
+	b, err := protojson.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,20 +143,22 @@ func post(t *testing.T, f *rig.Fleet, path string, body any) (int, string) {
 		t.Fatalf("POST %s: %v", path, err)
 	}
 	defer answer.Body.Close()
-	said, _ := io.ReadAll(answer.Body)
-	return answer.StatusCode, string(said)
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("POST %s: %v", path, err)
+	}
+	var told restError
+	if err := json.Unmarshal(said, &told); err != nil {
+		t.Errorf("POST %s: the answer is %q: %v", path, said, err)
+	}
+	return answer.StatusCode, told
 }
 
-// refusal returns the typed detail of an error.
-func refusal(t *testing.T, err error) *fleetv1.Refusal {
-	t.Helper()
-	for _, d := range status.Convert(err).Details() {
-		if r, ok := d.(*fleetv1.Refusal); ok {
-			return r
-		}
-	}
-	t.Fatalf("no refusal in %v", err)
-	return nil
+// restError is an error as docs/gateway.md shows it.
+type restError struct {
+	Code, Reason, Message string
+	AllowedIntents        []string
+	Line, Column          uint32
 }
 
 func TestHostileChartsAreRefusedWithTheirPosition(t *testing.T) {
@@ -70,36 +168,20 @@ func TestHostileChartsAreRefusedWithTheirPosition(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name, document string
-		positioned     bool
+		want           refusal
+		line           uint32
 	}{
-		{"not XML", "state s1 { }", true},
-		{"cut off", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="a">`, true},
-		{"DOCTYPE", `<!DOCTYPE scxml [<!ENTITY a "aaaaaaaaaa">]>` + scxml(`<state id="a"/>`), true},
-		{"deep nesting", scxml(strings.Repeat("<state>", 10_000) + strings.Repeat("</state>", 10_000)), true},
-		{"ten megabytes", scxml(`<state id="a"/><!--` + strings.Repeat("x", 10<<20) + `-->`), false},
-		{"an unknown target", scxml("\n" + `<state id="a"><transition event="e" target="nowhere"/></state>`), true},
-		{"two states of one id", scxml(`<state id="a"/>` + "\n" + `<state id="a"/>`), true},
+		{"not XML", "state s1 { }", chartInvalid, 1},
+		{"cut off", "<scxml xmlns=\"http://www.w3.org/2005/07/scxml\" version=\"1.0\">\n<state id=\"a\">", chartInvalid, 2},
+		{"DOCTYPE", "\n" + `<!DOCTYPE scxml [<!ENTITY a "aaaaaaaaaa">]>` + scxml(`<state id="a"/>`), chartInvalid, 2},
+		{"deep nesting", scxml("\n" + strings.Repeat("<state>", 10_000) + strings.Repeat("</state>", 10_000)), chartInvalid, 2},
+		{"ten megabytes", scxml(`<state id="a"/><!--` + strings.Repeat("x", 10<<20) + `-->`), tooLarge, 0},
+		{"an unknown target", scxml("\n" + `<state id="a"><transition event="e" target="nowhere"/></state>`), chartInvalid, 2},
+		{"two states of one id", scxml(`<state id="a"/>` + "\n" + `<state id="a"/>`), chartInvalid, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := f.API.PushChart(t.Context(), &fleetv1.PushChartRequest{Name: "hostile", Document: test.document})
-			if code := status.Code(err); code != codes.InvalidArgument && !(code == codes.ResourceExhausted && !test.positioned) {
-				t.Fatalf("gRPC: %v", err)
-			}
-			if test.positioned {
-				if r := refusal(t, err); r.GetReason() != fleetv1.Reason_REASON_CHART_INVALID || r.GetLine() == 0 || r.GetColumn() == 0 {
-					t.Errorf("refusal %v", r)
-				}
-			}
-			if code, said := post(t, f, "/v1/charts", map[string]string{"name": "hostile", "document": test.document}); code != 400 && code != 413 && code != 429 {
-				t.Errorf("REST: status %d, %s", code, said)
-			}
-			file := filepath.Join(t.TempDir(), "hostile.scxml")
-			if err := os.WriteFile(file, []byte(test.document), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, said, exit := rig.Run(t, nil, "chartroom", "--server", f.Address, "chart", "push", file)
-			if exit != exitUsage && exit != exitError {
-				t.Errorf("CLI: exit code %d, %s", exit, said)
+			if told := test.want.check(t, f, pushing(t, test.document)); told.GetLine() != test.line || (told.GetColumn() == 0) != (test.line == 0) {
+				t.Errorf("told line %d, column %d; want line %d", told.GetLine(), told.GetColumn(), test.line)
 			}
 		})
 	}
@@ -114,103 +196,53 @@ func TestHostileChartsAreRefusedWithTheirPosition(t *testing.T) {
 	}
 }
 
+// The rows go through the life of one container, in order.
 func TestRefusalsNameTheReason(t *testing.T) {
 	f := rig.StartFleet(t, "pebble:"+t.TempDir())
 	app := f.CreateApp(t, "refusals", "chartroom.breaker.queue", "3")
-
-	intent := func(event string) error {
-		_, err := f.API.SendEvent(t.Context(), &fleetv1.SendEventRequest{InstanceId: app.ID, Event: event})
-		return err
-	}
-	check := func(t *testing.T, err error, code codes.Code, reason fleetv1.Reason) *fleetv1.Refusal {
-		t.Helper()
-		if status.Code(err) != code {
-			t.Fatalf("got %v, want code %v", err, code)
-		}
-		r := refusal(t, err)
-		if r.GetReason() != reason {
-			t.Errorf("got reason %v, want %v", r.GetReason(), reason)
-		}
-		return r
-	}
-	cli := func(t *testing.T, want int, arguments ...string) {
-		t.Helper()
-		if _, said, exit := rig.Run(t, nil, "chartroom", append([]string{"--server", f.Address}, arguments...)...); exit != want {
-			t.Errorf("chartroom %s: exit code %d, want %d: %s", strings.Join(arguments, " "), exit, want, said)
+	// intent has the operator ask for something, and waits for its effect.
+	intent := func(event, state string) func(*testing.T) {
+		return func(t *testing.T) {
+			f.Send(t, app.ID, event, nil, event, 10*time.Second)
+			f.InState(t, app.ID, state, 20*time.Second)
 		}
 	}
-
-	t.Run("unknown instance", func(t *testing.T) {
-		_, err := f.Instance(t, "nobody@nowhere")
-		check(t, err, codes.NotFound, fleetv1.Reason_REASON_INSTANCE_UNKNOWN)
-		if code, said := post(t, f, "/v1/instances/nobody@nowhere:send", map[string]string{"event": "hello"}); code != 404 {
-			t.Errorf("REST: status %d, %s", code, said)
-		}
-		cli(t, exitNotFound, "describe", "nobody@nowhere")
-	})
-	t.Run("oversized event", func(t *testing.T) {
-		_, err := f.API.SendEvent(t.Context(), oversized(app.ID))
-		if code := status.Code(err); code != codes.ResourceExhausted && code != codes.InvalidArgument {
-			t.Fatalf("got %v", err)
-		}
-		if r := refusal(t, err); r.GetReason() != fleetv1.Reason_REASON_TOO_LARGE {
-			t.Errorf("refusal %v", r)
-		}
-		large := map[string]string{"event": "hello", "data": strings.Repeat("x", 512<<10)}
-		if code, said := post(t, f, "/v1/instances/"+app.ID+":send", large); code != 413 || !strings.Contains(said, "TOO_LARGE") {
-			t.Errorf("REST: status %d, %s", code, said)
-		}
-	})
-	t.Run("queue full", func(t *testing.T) {
-		if err := intent("system.pause"); err != nil {
-			t.Fatal(err)
-		}
-		f.InState(t, app.ID, "paused", 10*time.Second)
-		var err error
-		for range 10 {
-			if err = intent("hello"); err != nil {
-				break
+	unchanged := func(*testing.T) {}
+	for _, test := range []struct {
+		name    string
+		before  func(*testing.T)
+		ask     request
+		want    refusal
+		allowed string // an intent that the refusal offers
+	}{
+		{"unknown instance", unchanged, sending("nobody@nowhere", "hello", "", "r1"), instanceUnknown, ""},
+		{"an observation of a client's own", unchanged, sending(app.ID, "docker.die", "", "r2"), argumentInvalid, ""},
+		{"oversized event", unchanged, sending(app.ID, "hello", `"`+strings.Repeat("x", 512<<10)+`"`, "r3"), tooLarge, ""},
+		{"intent that the state refuses", unchanged, sending(app.ID, "system.unpause", "", "r4"), stateRefuses, "system.pause"},
+		{"queue full", func(t *testing.T) {
+			intent("system.pause", "paused")(t)
+			for n := range 3 {
+				f.Send(t, app.ID, "hello", map[string]any{"number": n + 1}, fmt.Sprintf("queued-%d", n), 10*time.Second)
 			}
-		}
-		check(t, err, codes.ResourceExhausted, fleetv1.Reason_REASON_QUEUE_FULL)
-		if err := intent("system.unpause"); err != nil {
-			t.Fatal(err)
-		}
-		f.InState(t, app.ID, "running", 10*time.Second)
-		app.Drained(t, 20*time.Second)
-	})
-	t.Run("stop when stopped", func(t *testing.T) {
-		if err := intent("system.stop"); err != nil {
-			t.Fatal(err)
-		}
-		f.InState(t, app.ID, "user_requested", 20*time.Second)
-		r := check(t, intent("system.stop"), codes.FailedPrecondition, fleetv1.Reason_REASON_STATE_REFUSES)
-		if !slices.Contains(r.GetAllowedIntents(), "system.start") || slices.Contains(r.GetAllowedIntents(), "system.stop") {
-			t.Errorf("allowed intents %v", r.GetAllowedIntents())
-		}
-		if code, said := post(t, f, "/v1/instances/"+app.ID+":send", map[string]string{"event": "system.stop"}); code != 400 && code != 409 && code != 412 {
-			t.Errorf("REST: status %d, %s", code, said)
-		}
-		cli(t, exitRefused, "stop", app.ID)
-	})
-	t.Run("event while stopped", func(t *testing.T) {
-		check(t, intent("hello"), codes.FailedPrecondition, fleetv1.Reason_REASON_NOT_ADMITTED)
-	})
-	t.Run("event while destroyed", func(t *testing.T) {
-		if err := intent("system.remove"); err != nil {
-			t.Fatal(err)
-		}
-		rig.Eventually(t, 20*time.Second, "the event is refused", func() error {
-			err := intent("hello")
-			if code := status.Code(err); code != codes.FailedPrecondition && code != codes.NotFound {
-				return err
+		}, sending(app.ID, "hello", "", "r5"), queueFull, ""},
+		{"request id used for something else", func(t *testing.T) {
+			intent("system.unpause", "running")(t)
+			app.Drained(t, 20*time.Second)
+		}, sending(app.ID, "goodbye", "", "queued-0"), requestIDReused, ""},
+		{"stop when stopped", intent("system.stop", "user_requested"), sending(app.ID, "system.stop", "", "r6"), stateRefuses, "system.start"},
+		{"event while stopped", unchanged, sending(app.ID, "hello", "", "r7"), notAdmitted, ""},
+		{"event while destroyed", intent("system.remove", "destroyed"), sending(app.ID, "hello", "", "r8"), notAdmitted, ""},
+		{"start when destroyed", unchanged, sending(app.ID, "system.start", "", "r9"), stateRefuses, ""},
+	} {
+		if !t.Run(test.name, func(t *testing.T) {
+			test.before(t)
+			told := test.want.check(t, f, test.ask)
+			asked, _ := test.ask.rpc.(*fleetv1.SendEventRequest)
+			if test.allowed != "" && !slices.Contains(told.GetAllowedIntents(), test.allowed) || slices.Contains(told.GetAllowedIntents(), asked.GetEvent()) {
+				t.Errorf("allowed intents %v, asked for %s", told.GetAllowedIntents(), asked.GetEvent())
 			}
-			return nil
-		})
-	})
-}
-
-// oversized is an event of half a megabyte, twice the limit.
-func oversized(id string) *fleetv1.SendEventRequest {
-	return &fleetv1.SendEventRequest{InstanceId: id, Event: "hello", Data: structpb.NewStringValue(strings.Repeat("x", 512<<10))}
+		}) {
+			return // the rows after it start from where it should have ended
+		}
+	}
 }

@@ -11,7 +11,7 @@ func TestLicence(t *testing.T) {
 		"proto/chartroom/fleet/v1/a.proto":    "Apache-2.0",
 		"services/gateway/gateway.go":         "AGPL-3.0-or-later",
 		"scripts/build":                       "AGPL-3.0-or-later",
-		"deploy/Dockerfile.source":            "AGPL-3.0-or-later",
+		"deploy/Dockerfile.scxml":             "AGPL-3.0-or-later",
 		"deploy/Dockerfile.dockerignore":      "",
 		"proto/gen/chartroom/a.pb.go":         "",
 		"proto/google/api/http.proto":         "",

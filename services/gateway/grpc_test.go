@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -102,6 +103,38 @@ func TestAttach(t *testing.T) {
 	}
 	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end is %v", err)
+	}
+}
+
+// TestReflection: a tool without the protos finds the public service, and no
+// other of ours.
+func TestReflection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	conn, err := transport.Dial(r.address, transport.Security{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours []string
+	for _, s := range resp.GetListServicesResponse().GetService() {
+		if strings.HasPrefix(s.GetName(), "chartroom.") {
+			ours = append(ours, s.GetName())
+		}
+	}
+	if diff := cmp.Diff([]string{"chartroom.fleet.v1.FleetService"}, ours); diff != "" {
+		t.Errorf("services (-want +got):\n%s", diff)
 	}
 }
 

@@ -236,6 +236,42 @@ func TestCreateContainer(t *testing.T) {
 	r.inState("web@h1", "running")
 }
 
+// TestCreateAgainKeepsTheState makes a container under the name of one that was
+// removed: it starts with the snapshot of its predecessor.
+func TestCreateAgainKeepsTheState(t *testing.T) {
+	t.Parallel()
+	r, a := running(t)
+	if _, err := r.send("web@h1", "x", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("a snapshot", func() bool { return len(r.view("web@h1").GetSnapshots()) == 1 })
+	for _, step := range []struct{ intent, state string }{{"system.stop", "stopped"}, {"system.remove", "destroyed"}} {
+		if _, err := r.send("web@h1", step.intent, "", nil); err != nil {
+			t.Fatalf("%s: %v", step.intent, err)
+		}
+		r.inState("web@h1", step.state)
+	}
+	r.eventually("it may be made again", func() bool { return slices.Contains(r.view("web@h1").GetAllowedIntents(), "system.remove") })
+	kept := r.view("web@h1").GetSnapshots()[0]
+	a.do(func() { a.id = "c2" })
+	again := &fleetv1.CreateInstanceRequest{Name: "web", Container: &fleetv1.ContainerSpec{Image: "counter"}, Start: true}
+	if _, err := r.create(again); err != nil {
+		t.Fatalf("create again: %v", err)
+	}
+	r.inState("web@h1", "running")
+	a.do(func() {
+		if got := a.starts[len(a.starts)-1].GetSnapshot().GetSha256(); got != kept.GetSha256() {
+			t.Errorf("started with the snapshot %q, want %q", got, kept.GetSha256())
+		}
+	})
+	if v := r.view("web@h1"); v.GetTarget().GetGeneration() != 2 || v.GetQueue().GetContainedSequence() != 1 {
+		t.Errorf("generation %d, contained %d; want 2, 1", v.GetTarget().GetGeneration(), v.GetQueue().GetContainedSequence())
+	}
+	if _, err := r.create(again); status.Code(err) != codes.AlreadyExists {
+		t.Errorf("a third: %v, want ALREADY_EXISTS", err)
+	}
+}
+
 // TestBadCharts checks that nothing of a bad document is stored.
 func TestBadCharts(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
 	if s.repeated(g, c.ID, c.Digest, c.Reply) {
 		return
 	}
-	i, err := s.vacancy(c, now)
+	i, goesOn, err := s.vacancy(c, now)
 	if err != nil {
 		g.then(&Answer{Reply: c.Reply, Err: err})
 		return
@@ -33,11 +33,14 @@ func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
 		i.book.Start = c.Start
 		data = i.hostedData()
 	}
-	if err := t.begin(data); err != nil {
-		g.then(&Answer{Reply: c.Reply, Err: Invalid("%v", err)})
-		return
+	i.book.Ended = time.Time{}
+	if !goesOn {
+		if err := t.begin(data); err != nil {
+			g.then(&Answer{Reply: c.Reply, Err: Invalid("%v", err)})
+			return
+		}
+		s.instances[i.id] = i
 	}
-	s.instances[i.id] = i
 	if c.Host != "" {
 		t.make(c)
 	}
@@ -57,29 +60,34 @@ func (t *turn) make(c *Create) {
 }
 
 // vacancy is the instance to be begun: a new one, or, under the name of a
-// container that is gone, the one whose snapshots and queue are still kept.
-func (s *Shard) vacancy(c *Create, now time.Time) (*Instance, error) {
+// container that is gone, the one whose snapshots and queue are still kept. That
+// one goes on, in the version of the chart that it has: its chart knows which
+// snapshot to start from. Only under another chart is it begun anew.
+func (s *Shard) vacancy(c *Create, now time.Time) (i *Instance, goesOn bool, err error) {
 	id := c.Name
 	if c.Host != "" {
 		id = HostedID(c.Name, c.Host)
 		if h := s.hosts[c.Host]; h == nil {
-			return nil, refuse(fleetv1.Reason_REASON_HOST_UNKNOWN, "no host %q", c.Host)
+			return nil, false, refuse(fleetv1.Reason_REASON_HOST_UNKNOWN, "no host %q", c.Host)
 		}
 	}
 	if why, broken := s.broken[id]; broken {
-		return nil, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists and cannot be loaded: %v", id, why)
+		return nil, false, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists and cannot be loaded: %v", id, why)
 	}
 	if i, ok := s.instances[id]; ok {
 		if !i.hosted() || !i.forgettable() {
-			return nil, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists", id)
+			return nil, false, refuse(fleetv1.Reason_REASON_INSTANCE_EXISTS, "instance %q exists", id)
+		}
+		if i.view.GetChartName() == c.Chart.Name && i.ip.Finished() == nil {
+			return i, true, nil
 		}
 		i.chart = c.Chart
 		i.view.ChartName, i.view.ChartDigest = c.Chart.Name, c.Chart.Digest
-		return i, nil
+		return i, false, nil
 	}
-	i := &Instance{id: id, chart: c.Chart, view: &fleetv1.Instance{
+	i = &Instance{id: id, chart: c.Chart, view: &fleetv1.Instance{
 		InstanceId: id, Name: c.Name, HostId: c.Host, ChartName: c.Chart.Name, ChartDigest: c.Chart.Digest,
 		CreateTime: stamp(now),
 	}}
-	return i, nil
+	return i, false, nil
 }

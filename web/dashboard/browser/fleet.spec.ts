@@ -34,6 +34,44 @@ test("only the buttons that the state allows can be pressed, and a greyed one sa
   await expect(mine).toContainText("running");
 });
 
+test("a paused container does not look like one that runs", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "frozen");
+  await page.goto(rig.url);
+  const pill = row(page, name).locator(".pill");
+  await expect(pill).toHaveClass("pill good");
+  await row(page, name).getByRole("link").click();
+  await page.getByRole("button", { name: "pause", exact: true }).click();
+  await expect(page.locator(".title .pill")).toHaveText("‖ paused");
+  await page.getByRole("link", { name: "Fleet" }).click();
+  await expect(pill).toHaveClass("pill paused");
+});
+
+test("a container that was only observed leaves the list when it is removed, and can be shown", async ({ page, rig }) => {
+  const name = rig.observe("passer-by");
+  await page.goto(rig.url);
+  const mine = row(page, name);
+  await expect(mine).toContainText("observed only");
+  await expect(mine.getByTitle("cannot stop: observed only; add the label chartroom.enable=true")).toBeVisible();
+  rig.remove(name);
+  await expect(mine).toHaveCount(0);
+  await expect(page.getByText(/removed containers? (is|are) not shown/)).toBeVisible();
+  await page.getByRole("button", { name: "Show", exact: true }).click();
+  await expect(mine).toContainText("destroyed");
+});
+
+test("what cannot be taken back is asked for first", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "killed");
+  await page.goto(rig.url);
+  await row(page, name).getByRole("link").click();
+  const kill = page.getByRole("button", { name: "kill" });
+  await kill.click();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await expect(page.locator(".title .pill")).toHaveText("● running");
+  await kill.press("Enter");
+  await page.getByRole("alertdialog").getByRole("button", { name: "kill" }).press("Enter");
+  await expect(page.locator(".title .pill")).toContainText("user requested");
+});
+
 test("a crash stands out in the log, the container comes back, and a click shows the chart at that moment", async ({ page, request, rig }) => {
   const name = await rig.create(request, "victim");
   await page.goto(`${rig.url}/`);
@@ -59,8 +97,10 @@ test("the page survives kill -9 of the server and goes on without a hole in the 
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
   await rig.kill();
   await expect(page.getByRole("status").first()).toContainText("connection lost");
+  await expect(page.locator("main")).toHaveCSS("filter", "grayscale(1)");
   await rig.up();
   await expect(page.getByRole("status").first()).toHaveText("live");
+  await expect(page.locator("main")).toHaveCSS("filter", "none");
   rig.murder(name);
   await expect(page.locator(".entry.error", { hasText: "docker.die" })).toBeVisible();
   const sequences = (await page.locator(".entry .sequence").allTextContents()).map((s) => Number(s.slice(1))).sort((a, b) => a - b);

@@ -94,6 +94,18 @@ export class Rig {
     return full;
   }
 
+  /** observe starts a container that nothing here may touch. */
+  observe(name: string): string {
+    const full = `${name}-${process.pid}`;
+    docker("run", "--detach", "--name", full, "--label", `chartroom.test=${mark}`, "--network", "none", image, "--alone");
+    return full;
+  }
+
+  /** remove takes a container away behind chartroom's back. */
+  remove(name: string): void {
+    docker("rm", "--force", name);
+  }
+
   /** murder ends the container's process from the host, which no engine command does. */
   murder(name: string): void {
     process.kill(Number(docker("inspect", "-f", "{{.State.Pid}}", name)), "SIGKILL");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { drawing } from "./api";
 import { words } from "./format";
 import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
@@ -21,12 +21,20 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
+  const canvas = useRef<HTMLDivElement>(null);
+  // Where the window is too small for the drawing, what is active is in the middle.
+  const lively = (active ?? []).join(" ");
+  useEffect(() => {
+    const lit = canvas.current?.querySelector(".node.active.atomic")?.getBoundingClientRect();
+    const view = canvas.current?.getBoundingClientRect();
+    if (lit && view) canvas.current?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
+  }, [drawn, part, lively]);
   useEffect(() => {
     let current = true;
     setProblem("");
     geometry(chart, digest).then(
       (d) => current && setDrawn(d),
-      (error: unknown) => current && setProblem(String(error)),
+      (error: unknown) => current && setProblem(error instanceof Error ? error.message : String(error)),
     );
     return () => {
       current = false;
@@ -54,25 +62,37 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
           ))}
         </div>
       )}
-      <svg viewBox={box} role="img" aria-label={`Chart ${chart}. ${text}`}>
-        <defs>
-          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
-            <path d="M0 0 L8 4 L0 8 z" />
-          </marker>
-        </defs>
-        {nodes.map((node) => (
-          <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
-        ))}
-        {(drawn.edges ?? []).filter((edge) => ids.has(edge.source)).map((edge, index) => (
-          <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
-        ))}
-      </svg>
+      <div className="canvas" ref={canvas} tabIndex={0} role="group" aria-label="Drawing, scrollable">
+        <svg viewBox={box} style={room(Number(width), Number(height))} role="img" aria-label={`Chart ${chart}. ${text}`}>
+          <defs>
+            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
+              <path d="M0 0 L8 4 L0 8 z" />
+            </marker>
+          </defs>
+          {nodes.map((node) => (
+            <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
+          ))}
+          {(drawn.edges ?? []).filter((edge) => ids.has(edge.source)).map((edge, index) => (
+            <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
+          ))}
+        </svg>
+      </div>
       {text && <figcaption>{text}</figcaption>}
     </figure>
   );
 }
 
 const WHOLE = "whole chart";
+/** The scale at which a drawing is read with ease, where it does not get too large for that. */
+const LEGIBLE = 0.85;
+const LARGEST_PX = 900;
+
+/** room is the least width and the greatest height of a drawing; a smaller window scrolls. */
+function room(width: number, height: number): { minWidth: string; maxHeight: string } {
+  const size = (length: number) => Math.min(Math.round(length * LEGIBLE), LARGEST_PX);
+  return { minWidth: `${size(width)}px`, maxHeight: `max(62vh, ${size(height)}px)` };
+}
+
 /** Charts of so many states are shown a region at a time. */
 const MANY = 25;
 

@@ -25,39 +25,42 @@ export function Charts() {
   const used = (digest: string) => [...instances.values()].filter((instance) => instance.chartDigest === digest).length;
   return (
     <>
+      <h1 className="unseen">Charts</h1>
       <div className="wide">
-      <table className="list">
-        <thead>
-          <tr>
-            <th>Name</th>
-            <th>Digest</th>
-            <th>States</th>
-            <th>Instances</th>
-            <th>Pushed</th>
-          </tr>
-        </thead>
-        <tbody>
-          {charts.map((c) => (
-            <tr key={`${c.name}${c.digest}`}>
-              <td>
-                <button type="button" className="plain" onClick={() => choose(c)}>
-                  {c.name}
-                </button>
-              </td>
-              <td>
-                <code>{c.digest?.slice(0, 12)}</code>
-              </td>
-              <td>{c.states ?? 0}</td>
-              <td>{used(c.digest ?? "")}</td>
-              <td>{c.createTime ? ago(c.createTime, now) : "built in"}</td>
+        <table className="list">
+          <thead>
+            <tr>
+              <th>Name</th>
+              <th>Digest</th>
+              <th>States</th>
+              <th>Instances</th>
+              <th>Pushed</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {charts.map((c) => (
+              <tr key={`${c.name}${c.digest}`} aria-current={c.digest === chosen?.digest && c.name === chosen?.name ? true : undefined}>
+                <td>
+                  <button type="button" className="plain" onClick={() => choose(c)}>
+                    {c.name}
+                  </button>
+                </td>
+                <td>
+                  <code>{c.digest?.slice(0, 12)}</code>
+                </td>
+                <td>{c.states ?? 0}</td>
+                <td>{used(c.digest ?? "")}</td>
+                <td>{c.createTime ? ago(c.createTime, now) : "built in"}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
       </div>
       {chosen && (
         <>
-          <h1>{chosen.name}</h1>
+          <h2>
+            {chosen.name} <small>{chosen.digest?.slice(0, 12)}</small>
+          </h2>
           <ChartView chart={chosen.name ?? ""} digest={chosen.digest ?? ""} />
           <pre className="document">{chosen.document}</pre>
         </>

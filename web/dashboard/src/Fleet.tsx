@@ -2,7 +2,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "react";
-import { ago, type Grade, grade, SIGN, words } from "./format";
+import { ago, type Grade, gone, grade, sentence, SIGN, words } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { Intents } from "./Intents";
 import { stream, useFleet } from "./stream";
@@ -13,6 +13,8 @@ const ROW_HEIGHT = 52;
 const NARROW_ROW_HEIGHT = 128;
 /** The first key of the histogram: not a state, but what overrides all of them. */
 const UNKNOWN = "unknown";
+/** The last one: what is there no more. */
+const GONE = "destroyed";
 
 /** FleetPage shows every instance; the counts of states above it are the filter. */
 export function FleetPage() {
@@ -22,10 +24,11 @@ export function FleetPage() {
   useEffect(() => stream.watch({}), []);
 
   const counts = useMemo(() => histogram(instances.values()), [instances]);
-  const rows = useMemo(() => select(instances.values(), state, q), [instances, state, q]);
+  const [rows, hidden] = useMemo(() => select(instances.values(), state, q), [instances, state, q]);
 
   return (
     <>
+      <h1 className="unseen">Fleet</h1>
       <div className="bar">
         <div className="chips" role="group" aria-label="Filter by state">
           {counts.map(([name, count, sample]) => (
@@ -49,6 +52,24 @@ export function FleetPage() {
         />
       </div>
       {instances.size === 0 ? <Empty synced={synced} problem={problem} /> : <Table rows={rows} />}
+      {instances.size > 0 && rows.length === 0 && (
+        <p className="empty">
+          {state || q ? "No instance is like that." : "Every container is removed."}{" "}
+          {(state || q) && (
+            <button type="button" className="plain" onClick={() => void navigate({ search: {} })}>
+              Show all
+            </button>
+          )}
+        </p>
+      )}
+      {hidden > 0 && (
+        <p className="hidden">
+          {hidden} removed {hidden === 1 ? "container is" : "containers are"} not shown.{" "}
+          <button type="button" className="plain" onClick={() => void navigate({ search: { q, state: GONE } })}>
+            Show
+          </button>
+        </p>
+      )}
     </>
   );
 }
@@ -95,6 +116,7 @@ function Table({ rows }: { rows: InstanceJson[] }) {
 
 function Row({ instance, now, index, top, height }: { instance: InstanceJson; now: number; index: number; top: number; height: number }) {
   const id = instance.instanceId ?? "";
+  const why = sentence(instance, now);
   return (
     <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height }}>
       <span role="cell" className="state">
@@ -109,8 +131,8 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
           {instance.target && !instance.managed && " · observed only"}
         </small>
       </span>
-      <span role="cell" className="why" title={instance.why}>
-        <span className={(instance.findings?.length ?? 0) > 0 ? "one" : "two"}>{instance.why}</span>
+      <span role="cell" className="why" title={why}>
+        <span className={(instance.findings?.length ?? 0) > 0 ? "one" : "two"}>{why}</span>
         {(instance.findings?.length ?? 0) > 0 && <small className="warning">! {instance.findings?.[0]?.message}</small>}
       </span>
       <span role="cell" className="queue">{instance.target ? (instance.queue?.waiting ?? 0) : ""}</span>
@@ -126,10 +148,12 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
 export function StatePill({ instance, now }: { instance: InstanceJson; now: number }) {
   const g = grade(instance);
   return (
-    <span className={`pill ${g}`}>
-      <span aria-hidden="true">{SIGN[g]}</span> {words(instance.state ?? "")}
-      {g === "unknown" && <em>last seen {ago(instance.lastSeenTime, now)}</em>}
-    </span>
+    <>
+      <span className={`pill ${g}`}>
+        <span aria-hidden="true">{SIGN[g]}</span> {g === "unknown" ? `was ${words(instance.state ?? "")}` : words(instance.state ?? "")}
+      </span>
+      {g === "unknown" && <small className="seen">last seen {ago(instance.lastSeenTime, now)}</small>}
+    </>
   );
 }
 
@@ -149,18 +173,20 @@ function histogram(instances: Iterable<InstanceJson>): [string, number, Instance
     entry[0]++;
     if (RANK.indexOf(grade(instance)) > RANK.indexOf(grade(entry[1]))) entry[1] = instance;
   }
-  return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => b[1] - a[1]);
+  return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => Number(a[0] === GONE) - Number(b[0] === GONE) || b[1] - a[1]);
 }
 
-function select(instances: Iterable<InstanceJson>, state: string | undefined, q: string | undefined): InstanceJson[] {
+/** select gives the rows to show, and how many were left out because nothing is left of them; a filter shows these too. */
+function select(instances: Iterable<InstanceJson>, state: string | undefined, q: string | undefined): [InstanceJson[], number] {
   const wanted = q?.toLowerCase();
-  return [...instances]
-    .filter((i) => (!state || key(i) === state) && (!wanted || `${i.instanceId} ${i.target?.image ?? ""}`.toLowerCase().includes(wanted)))
-    .sort((a, b) => rank(a) - rank(b) || ORDER.compare(a.instanceId ?? "", b.instanceId ?? ""));
+  const found = [...instances].filter((i) => (!state || key(i) === state) && (!wanted || `${i.instanceId} ${i.target?.image ?? ""}`.toLowerCase().includes(wanted)));
+  const rows = state || wanted ? found : found.filter((i) => !gone(i));
+  rows.sort((a, b) => rank(a) - rank(b) || ORDER.compare(a.instanceId ?? "", b.instanceId ?? ""));
+  return [rows, found.length - rows.length];
 }
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });
-const RANK: readonly Grade[] = ["error", "unknown", "warning", "good", "idle"];
+const RANK: readonly Grade[] = ["error", "unknown", "warning", "paused", "busy", "good", "idle"];
 
 /** rank puts what needs a look first, and what is only observed last. */
 function rank(instance: InstanceJson): number {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useState } from "react";
 import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { clock, pretty, severity } from "./format";
+import { clock, pretty, sentence, severity } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -16,7 +16,7 @@ import { useNow } from "./useNow";
 /** InstancePage is one instance: why it is as it is, its chart, its log, and only the buttons that make sense. */
 export function InstancePage() {
   const { id } = useParams({ from: "/instances/$id" });
-  const { instances, log, synced, problem } = useFleet();
+  const { instances, log, synced, missing, problem } = useFleet();
   const [older, setOlder] = useState<LogEntryJson[]>([]);
   const [olderProblems, setOlderProblems] = useState<LogEntryJson[]>([]);
   const [selected, setSelected] = useState<LogEntryJson>();
@@ -36,7 +36,14 @@ export function InstancePage() {
   }, [id]);
 
   const instance = instances.get(id);
-  if (!instance) return <p className="empty">{synced ? `There is no instance ${id}. It may have been removed.` : problem || "Reading the instance…"}</p>;
+  if (!instance && (synced || missing)) {
+    return (
+      <p className="empty">
+        There is no instance {id}. It may have been removed. <Link to="/">See the fleet</Link>
+      </p>
+    );
+  }
+  if (!instance) return <p className="empty">{problem || "Reading the instance…"}</p>;
   const entries = [...older, ...log];
   const first = Number(entries[0]?.sequence ?? 0);
   const readOlder = () => void readLog(id, first).then((more) => setOlder((known) => [...more, ...known]));
@@ -65,7 +72,12 @@ export function InstancePage() {
         <StatePill instance={instance} now={now} />
         <Intents instance={instance} />
       </div>
-      <p className="sentence">{instance.why}</p>
+      <p className="sentence">{sentence(instance, now)}</p>
+      {instance.target && !instance.managed && (
+        <p>
+          Only observed: nothing here acts on it. To have it managed, make the container with the label <code>chartroom.enable=true</code>.
+        </p>
+      )}
       <Findings instance={instance} />
       <div className="columns">
         <div>
@@ -82,7 +94,7 @@ export function InstancePage() {
         </div>
         <aside>
           <Facts instance={instance} />
-          <SendForm instance={instance} />
+          {hasChannel(instance) && <SendForm instance={instance} />}
           {instance.target && <Snapshots instance={instance} now={now} />}
           {(instance.timers ?? []).length > 0 && (
             <section className="card">
@@ -113,7 +125,12 @@ function Findings({ instance }: { instance: InstanceJson }) {
   return (instance.findings ?? []).map((finding) => (
     <div key={`${finding.code}${finding.message}`} className="finding" role="note">
       <b>! {finding.message}</b>
-      {finding.fix && <pre>{finding.fix}</pre>}
+      {finding.fix && (
+        <>
+          <p>Mend it with:</p>
+          <pre>{finding.fix}</pre>
+        </>
+      )}
     </div>
   ));
 }
@@ -124,8 +141,14 @@ const ADMISSION: Readonly<Record<string, string>> = {
   ADMISSION_FAIL: "refused in this state",
 };
 
+/** hasChannel says whether events can reach the instance at all: a chart by itself takes them, a container by its channel. */
+function hasChannel({ target }: InstanceJson): boolean {
+  return !target || !(target.channel === "" || target.channel === "none" || target.channel?.startsWith("file:"));
+}
+
 function Facts({ instance }: { instance: InstanceJson }) {
   const { target, queue } = instance;
+  const events = hasChannel(instance) ? (target || instance.admission !== "ADMISSION_FORWARD" ? ADMISSION[instance.admission ?? ""] : "taken by the chart") : "none: it has no channel for them";
   return (
     <section className="card">
       <dl>
@@ -148,13 +171,14 @@ function Facts({ instance }: { instance: InstanceJson }) {
           {instance.chartName} <small>{instance.chartDigest?.slice(0, 12)}</small>
         </dd>
         <dt>Events</dt>
-        <dd>{ADMISSION[instance.admission ?? ""] ?? "taken by the chart"}</dd>
-        {target && (
+        <dd>{events}</dd>
+        {target && hasChannel(instance) && (
           <>
             <dt>Queue</dt>
             <dd>
-              {queue?.waiting ?? 0} waiting of at most {queue?.limit ?? 0}; accepted #{queue?.acceptedSequence ?? 0}, answered #{queue?.deliveredSequence ?? 0},
-              in a snapshot #{queue?.containedSequence ?? 0}
+              {queue?.waiting ?? 0} waiting of at most {queue?.limit ?? 0}
+              {Number(queue?.acceptedSequence ?? 0) > 0 &&
+                `; accepted up to #${queue?.acceptedSequence}, answered #${queue?.deliveredSequence ?? 0}, in a snapshot #${queue?.containedSequence ?? 0}`}
             </dd>
           </>
         )}
@@ -185,7 +209,9 @@ function SendForm({ instance }: { instance: InstanceJson }) {
     <section className="card">
       <h2>Send an event</h2>
       <form onSubmit={submit}>
-        <input name="event" aria-label="Event name" placeholder="event name" required />
+        <input name="event" aria-label="Event name" placeholder="event name" list="events" autoComplete="off" required />
+        {/* Of a container nobody knows what the application takes; a chart by itself tells. */}
+        <datalist id="events">{!instance.target && (instance.enabledEvents ?? []).map((event) => <option key={event} value={event} />)}</datalist>
         <input name="data" aria-label="Event data as JSON" placeholder='data, such as {"n": 1}' />
         <button type="submit">Send</button>
       </form>

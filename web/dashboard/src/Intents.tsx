@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useState } from "react";
-import { Button, Dialog, DialogTrigger, Heading, Modal } from "react-aria-components";
+import { Button } from "react-aria-components";
 import { Refused, send } from "./api";
+import { Confirm } from "./Confirm";
 import { words } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 const INTENTS = ["start", "stop", "restart", "pause", "unpause", "kill", "take_snapshot", "remove"] as const;
 const SMALL = new Set<string>(["start", "stop", "restart"]);
-const GRAVE: Readonly<Record<string, string>> = {
-  kill: "The process ends at once, without a chance to save. It is not started again until somebody says so.",
-  remove: "The container is removed. Its snapshots are kept for the retention time.",
-};
+
+/** grave says what an intent does that cannot be taken back; undefined for one that needs no question. */
+function grave(intent: string, instance: InstanceJson): string | undefined {
+  if (intent === "kill") return "The process ends at once, without a chance to save. It is not started again until somebody says so.";
+  if (intent !== "remove") return undefined;
+  if (instance.target?.containerId) return "The container is removed. Its snapshots are kept for a while, for a container of the same name.";
+  return instance.target ? "The container is gone already: what is left of it, its log and its snapshots, is forgotten." : "The instance ends, and its log is forgotten.";
+}
 
 /**
  * Intents offers what the state allows: the server lists it, the page decides nothing.
@@ -19,7 +24,6 @@ const GRAVE: Readonly<Record<string, string>> = {
 export function Intents({ instance, small = false }: { instance: InstanceJson; small?: boolean }) {
   const [problem, setProblem] = useState("");
   const id = instance.instanceId ?? "";
-  if (!instance.target) return null;
   const allowed = new Set(instance.allowedIntents);
   const ask = (intent: string) => {
     setProblem("");
@@ -27,44 +31,20 @@ export function Intents({ instance, small = false }: { instance: InstanceJson; s
   };
   return (
     <span className="intents">
-      {INTENTS.filter((intent) => !small || SMALL.has(intent)).map((intent) => {
+      {INTENTS.filter((intent) => (small ? SMALL.has(intent) && instance.target : instance.target || allowed.has(`system.${intent}`))).map((intent) => {
         const enabled = allowed.has(`system.${intent}`) && !instance.unknown;
         const label = words(intent);
-        const button = (
-          <Button isDisabled={!enabled} {...(enabled && !(intent in GRAVE) ? { onPress: () => ask(intent) } : {})}>
-            {label}
-          </Button>
-        );
+        const text = grave(intent, instance);
         return (
-          <span key={intent} title={enabled ? undefined : refusal(instance, label)}>
-            {enabled && intent in GRAVE ? (
-              <DialogTrigger>
-                {button}
-                <Modal isDismissable className="modal">
-                  <Dialog role="alertdialog">
-                    {({ close }) => (
-                      <>
-                        <Heading slot="title">
-                          {label} {instance.name}?
-                        </Heading>
-                        <p>{GRAVE[intent]}</p>
-                        <Button onPress={close}>Cancel</Button>{" "}
-                        <Button
-                          className="grave"
-                          onPress={() => {
-                            close();
-                            ask(intent);
-                          }}
-                        >
-                          {label}
-                        </Button>
-                      </>
-                    )}
-                  </Dialog>
-                </Modal>
-              </DialogTrigger>
+          <span key={intent} title={enabled ? undefined : `cannot ${label}${refusal(instance)}`}>
+            {enabled && text ? (
+              <Confirm title={`${label} ${instance.name}?`} text={text} verb={label} then={() => ask(intent)}>
+                <Button>{label}</Button>
+              </Confirm>
             ) : (
-              button
+              <Button isDisabled={!enabled} onPress={() => ask(intent)}>
+                {label}
+              </Button>
             )}
           </span>
         );
@@ -78,10 +58,11 @@ export function Intents({ instance, small = false }: { instance: InstanceJson; s
   );
 }
 
-function refusal(instance: InstanceJson, label: string): string {
-  if (instance.unknown) return `cannot ${label}: the host is not heard of`;
-  if (!instance.managed) return `cannot ${label}: observed only; add the label chartroom.enable=true`;
-  return `cannot ${label} while ${words(instance.state ?? "in this state")}`;
+/** refusal is why what is greyed is so, to follow "cannot stop". */
+export function refusal(instance: InstanceJson): string {
+  if (instance.unknown) return ": the host is not heard of";
+  if (!instance.managed) return ": observed only; add the label chartroom.enable=true";
+  return ` while ${words(instance.state ?? "in this state")}`;
 }
 
 /** explain says what the server said, and what is allowed instead. */

@@ -3,7 +3,7 @@ import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { useFleet } from "./stream";
 
-const LINK = { connecting: "connecting…", open: "live", lost: "connection lost, trying again…" } as const;
+const LINK = { connecting: "connecting…", open: "live", lost: "connection lost: this is what was last known; trying again…" } as const;
 
 /** Shell is the frame of every page: where one can go, and whether what one sees is live. */
 export function Shell() {
@@ -29,7 +29,8 @@ export function Shell() {
           {LINK[link]}
         </span>
       </header>
-      <main>
+      {/* What is not known is never green: without a connection all colours go. */}
+      <main className={link === "lost" ? "stale" : undefined}>
         <Outlet />
       </main>
     </>

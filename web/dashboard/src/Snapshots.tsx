@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useState } from "react";
+import { Button } from "react-aria-components";
 import { decode, send, snapshot } from "./api";
+import { Confirm } from "./Confirm";
 import { ago, bytes, pretty } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
-import { explain } from "./Intents";
+import { explain, refusal } from "./Intents";
 
 /** Snapshots lists the application snapshots kept, newest first, with what is known of their worth. */
 export function Snapshots({ instance, now }: { instance: InstanceJson; now: number }) {
@@ -11,7 +13,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
   const [problem, setProblem] = useState("");
   const id = instance.instanceId ?? "";
   const snapshots = instance.snapshots ?? [];
-  const restorable = (instance.allowedIntents ?? []).includes("system.restore");
+  const restorable = (instance.allowedIntents ?? []).includes("system.restore") && !instance.unknown;
   const fail = (error: unknown) => setProblem(explain(error));
   return (
     <section className="card" aria-label="Snapshots">
@@ -19,37 +21,44 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
       {snapshots.length === 0 && <p>None yet. The next crash would be a clean start.</p>}
       {snapshots.length > 0 && (
         <div className="wide">
-        <table>
-          <thead>
-            <tr>
-              <th>No.</th>
-              <th>Verdict</th>
-              <th>Events</th>
-              <th>Size</th>
-              <th>Age</th>
-              <th aria-label="Actions" />
-            </tr>
-          </thead>
-          <tbody>
-            {snapshots.map((s) => (
-              <tr key={s.number}>
-                <td>#{s.number}</td>
-                <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
-                <td title="holds the effect of every event up to this one">≤ {s.containedSequence ?? 0}</td>
-                <td>{bytes(s.sizeBytes)}</td>
-                <td>{ago(s.createTime, now).replace(" ago", "")}</td>
-                <td className="actions">
-                  <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
-                    Show
-                  </button>
-                  <button type="button" disabled={!restorable} onClick={() => void send(id, "system.restore", { snapshot: Number(s.number) }).catch(fail)}>
-                    Restore
-                  </button>
-                </td>
+          <table>
+            <thead>
+              <tr>
+                <th>No.</th>
+                <th>Verdict</th>
+                <th>Events</th>
+                <th>Size</th>
+                <th>Age</th>
+                <th aria-label="Actions" />
               </tr>
-            ))}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {snapshots.map((s) => (
+                <tr key={s.number}>
+                  <td>#{s.number}</td>
+                  <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
+                  <td title="holds the effect of every event up to this one">≤ {s.containedSequence ?? 0}</td>
+                  <td>{bytes(s.sizeBytes)}</td>
+                  <td>{ago(s.createTime, now).replace(" ago", "")}</td>
+                  <td className="actions">
+                    <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
+                      Show
+                    </button>
+                    <span title={restorable ? undefined : `cannot restore${refusal(instance)}`}>
+                      <Confirm
+                        title={`Restore #${s.number} in ${instance.name}?`}
+                        text={`The application goes back to the state after event ${s.containedSequence ?? 0}; later events that are kept are sent to it again.`}
+                        verb="Restore"
+                        then={() => void send(id, "system.restore", { snapshot: Number(s.number) }).then(() => setProblem(""), fail)}
+                      >
+                        <Button isDisabled={!restorable}>Restore</Button>
+                      </Confirm>
+                    </span>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
         </div>
       )}
       {problem && (

@@ -29,8 +29,18 @@ interface ErrorBody {
   allowedIntents?: string[];
 }
 
+/** reach is fetch, with words for a server that does not answer. */
+async function reach(path: string, init?: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, init);
+  } catch (error) {
+    if (init?.signal?.aborted) throw error;
+    throw new Refused(0, "No answer from the server. Nothing is known to have been done; try again when the connection is back.");
+  }
+}
+
 async function call<T>(path: string, init?: RequestInit): Promise<T> {
-  const answer = await fetch(path, init);
+  const answer = await reach(path, init);
   if (!answer.ok) {
     const body = (await answer.json().catch(() => ({}))) as ErrorBody;
     throw new Refused(answer.status, body.message ?? answer.statusText, body.allowed_intents ?? body.allowedIntents);
@@ -74,7 +84,7 @@ interface LogsLine {
 
 /** output follows what the target writes, until signal; each call of take is one piece of text. */
 export async function output(id: string, signal: AbortSignal, take: (text: string, stderr: boolean) => void): Promise<void> {
-  const answer = await fetch(`${instance(id)}/logs?follow=true&tail=500`, { signal });
+  const answer = await reach(`${instance(id)}/logs?follow=true&tail=500`, { signal });
   if (!answer.ok || !answer.body) throw new Refused(answer.status, ((await answer.json().catch(() => ({}))) as ErrorBody).message ?? answer.statusText);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, bytes, grade, pretty } from "./format";
+import { ago, bytes, gone, grade, pretty } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
   expect(grade({ state: "running" })).toBe("good");
   expect(grade({ state: "running", severity: "SEVERITY_ERROR" })).toBe("error");
   expect(grade({ state: "completed" })).toBe("idle");
+});
+
+test("what is paused or about to start is not shown as running", () => {
+  expect(grade({ state: "paused" })).toBe("paused");
+  expect(grade({ state: "launching" })).toBe("busy");
+  expect(grade({ state: "brewing" })).toBe("good");
+});
+
+test("a removed container is left out only when nothing of it is kept", () => {
+  expect(gone({ state: "destroyed" })).toBe(true);
+  expect(gone({ state: "destroyed", managed: true })).toBe(false);
+  expect(gone({ state: "destroyed", snapshots: [{ number: "1" }] })).toBe(false);
+  expect(gone({ state: "running" })).toBe(false);
 });
 
 test("ages and sizes read as people say them", () => {

@@ -5,18 +5,36 @@
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 /** Grade is how a state or an entry is shown: by sign, colour and word. */
-export type Grade = "unknown" | "error" | "warning" | "good" | "idle";
+export type Grade = "unknown" | "error" | "warning" | "paused" | "busy" | "good" | "idle";
 
-export const SIGN: Record<Grade, string> = { unknown: "?", error: "✕", warning: "!", good: "●", idle: "○" };
+export const SIGN: Record<Grade, string> = { unknown: "?", error: "✕", warning: "!", paused: "‖", busy: "◌", good: "●", idle: "○" };
 
-const STOPPED = new Set(["created", "absent", "completed", "user_requested", "destroyed"]);
+// States of the container chart that are not running. States of other charts are
+// what their severity says.
+const STATES: Readonly<Record<string, Grade>> = {
+  absent: "idle",
+  created: "idle",
+  completed: "idle",
+  user_requested: "idle",
+  destroyed: "idle",
+  paused: "paused",
+  launching: "busy",
+  restoring: "busy",
+  settling: "busy",
+  returning: "busy",
+};
 
-/** grade of an instance. Unknown is never green. */
+/** grade of an instance. Unknown is never green, and neither is what does not run. */
 export function grade(instance: InstanceJson): Grade {
   if (instance.unknown) return "unknown";
   if (instance.severity === "SEVERITY_ERROR") return "error";
   if (instance.severity === "SEVERITY_WARNING") return "warning";
-  return STOPPED.has(instance.state ?? "") || instance.finished ? "idle" : "good";
+  return instance.finished ? "idle" : (STATES[instance.state ?? ""] ?? "good");
+}
+
+/** gone says of a container that it was removed and left nothing that a later one could be given. */
+export function gone(instance: InstanceJson): boolean {
+  return instance.state === "destroyed" && !instance.managed && (instance.snapshots ?? []).length === 0;
 }
 
 /** severity of a log entry as a grade, with the word that is read out. */
@@ -41,11 +59,18 @@ export function ago(time: string | undefined, now: number): string {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
-/** clock shows a time of day with milliseconds. */
-export function clock(time: string | undefined): string {
+/** sentence says why an instance is as it is; of one that is unknown, what was last known. */
+export function sentence(instance: InstanceJson, now: number): string {
+  if (!instance.unknown) return instance.why ?? "";
+  return `Not heard of since ${clock(instance.lastSeenTime, now)}. Last known: ${instance.why ?? words(instance.state ?? "")}`;
+}
+
+/** clock shows a time of day with milliseconds, with the date unless it is today's. */
+export function clock(time: string | undefined, now = Date.now()): string {
   if (!time) return "";
   const at = new Date(time);
-  return `${at.toLocaleTimeString([], { hour12: false })}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  const text = `${at.toLocaleTimeString([], { hour12: false })}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  return at.toDateString() === new Date(now).toDateString() ? text : `${at.toLocaleDateString([], { month: "short", day: "numeric" })} ${text}`;
 }
 
 /** bytes shows a size. */

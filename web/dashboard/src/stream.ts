@@ -19,11 +19,13 @@ export interface Fleet {
   readonly log: readonly LogEntryJson[];
   /** Why the watch was refused, in the server's words; asked again until it is not. */
   readonly problem: string;
+  /** True when it was refused because there is no such instance. */
+  readonly missing: boolean;
 }
 
 /** Frame is what the server sends: a change, or why there is none. */
 interface Frame extends WatchResponseJson {
-  error?: { message?: string; retryAfterSeconds?: number };
+  error?: { message?: string; reason?: string; retryAfterSeconds?: number };
 }
 
 /** Entries of a log that the page keeps; older ones are read from the server. */
@@ -33,7 +35,7 @@ const RECONNECT_MS = [100, 300, 1000, 3000];
 
 /** Stream keeps one watch alive over any number of connections. */
 export class Stream {
-  private fleet: Fleet = { link: "connecting", synced: false, instances: new Map(), hosts: new Map(), log: [], problem: "" };
+  private fleet: Fleet = { link: "connecting", synced: false, instances: new Map(), hosts: new Map(), log: [], problem: "", missing: false };
   private readonly listeners = new Set<() => void>();
   private pending: Frame[] = [];
   private frame = 0;
@@ -56,7 +58,7 @@ export class Stream {
   watch(request: WatchRequestJson, log: readonly LogEntryJson[] = []): void {
     this.watched = request;
     this.pending = [];
-    this.set({ ...this.fleet, synced: false, log, problem: "" });
+    this.set({ ...this.fleet, synced: false, log, problem: "", missing: false });
     if (!this.socket) this.connect();
     else if (this.socket.readyState === WebSocket.OPEN) this.ask();
   }
@@ -100,7 +102,7 @@ export class Stream {
     const instances = new Map(this.fleet.instances);
     const hosts = new Map(this.fleet.hosts);
     let log = this.fleet.log;
-    let { synced, problem } = this.fleet;
+    let { synced, problem, missing } = this.fleet;
     for (const change of changes) {
       if (change.instance?.instanceId) {
         instances.set(change.instance.instanceId, change.instance);
@@ -111,16 +113,18 @@ export class Stream {
       else if (change.synced) {
         synced = true;
         problem = "";
+        missing = false;
         // What the full list no longer names is gone.
         if (!this.watched.instanceId) for (const id of instances.keys()) if (!this.seen.has(id)) instances.delete(id);
       } else if (change.reset) this.ask();
       else if (change.error) {
         // A server that has just started may not have read the fleet yet.
         problem = change.error.message ?? "the server refuses the watch";
-        this.again = setTimeout(() => this.ask(), Math.max(0.5, change.error.retryAfterSeconds ?? 0) * 1000);
+        missing = change.error.reason === "INSTANCE_UNKNOWN";
+        this.again = setTimeout(() => this.ask(), Math.max(missing ? 3 : 0.5, change.error.retryAfterSeconds ?? 0) * 1000);
       }
     }
-    this.set({ ...this.fleet, instances, hosts, log, synced, problem });
+    this.set({ ...this.fleet, instances, hosts, log, synced, problem, missing });
   }
 
   private set(fleet: Fleet): void {

@@ -74,7 +74,9 @@ func (l *Live) take(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the message is cut off, or not in UTF-8", http.StatusBadRequest)
 		return
 	}
-	id := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	// A proxy may have put the location anywhere: the id is what is last.
+	at := r.URL.EscapedPath()
+	id, _ := url.PathUnescape(at[strings.LastIndexByte(at, '/')+1:]) // net/url has parsed it before
 	ev := scxml.HTTPEvent(r.Method, l.location(id), r.Header.Get("Content-Type"), string(body))
 	err = l.Do(r.Context(), func(e *Env) error { return e.queue(e.sessions[id], ev) })
 	switch {

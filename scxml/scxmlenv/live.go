@@ -29,7 +29,8 @@ type LiveConfig struct {
 	// Run closes it. Whoever can reach it can send events to every session.
 	Listener net.Listener
 	// URL is how others reach the listener; empty means "http://" and its
-	// address. The address of a session is below it.
+	// address, "localhost" if it listens at all of them. The address of a session
+	// is below it.
 	URL string
 	// Timeout bounds a request to others; zero means 10 s.
 	Timeout time.Duration
@@ -101,7 +102,7 @@ func NewLive(c LiveConfig) (*Live, error) {
 	allowed := c.Access.Send
 	if c.Listener != nil {
 		if l.url = c.URL; l.url == "" {
-			l.url = "http://" + c.Listener.Addr().String()
+			l.url = urlOf(c.Listener.Addr())
 		}
 		l.url = strings.TrimSuffix(l.url, "/") + "/"
 		allowed = append([]string{l.url}, allowed...)
@@ -129,6 +130,14 @@ func NewLive(c LiveConfig) (*Live, error) {
 	l.env = newEnv(c.Config)
 	l.env.world = l
 	return l, nil
+}
+
+// urlOf is how this computer reaches an address.
+func urlOf(at net.Addr) string {
+	if tcp, ok := at.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + at.String()
 }
 
 // Run takes the steps of all sessions until ctx ends, and may be called once.

@@ -270,6 +270,28 @@ func TestLiveTakesByHTTP(t *testing.T) {
 	}
 }
 
+// The address of a session is one path segment, whatever its id; a listener at all
+// addresses is known by one that can be reached.
+func TestLiveAddresses(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, scxmlenv.LiveConfig{Listener: listener})
+	for _, id := range []string{"a/b", "a b?c", "../ä%2f"} {
+		r.start(id, state(`<log label="at" expr="_ioprocessors.basichttp.location"/>`))
+		r.says("at http://localhost:")
+		if got := r.post(r.Address(id), "text/plain", "x"); got != 200 {
+			t.Errorf("%s: status %d", r.Address(id), got)
+		}
+		r.says("got HTTP.POST")
+	}
+	if got := run(t, scxmlenv.LiveConfig{URL: "https://charts.example/all"}).Address("s"); got != "https://charts.example/all/s" {
+		t.Errorf("behind a proxy it is known as %s", got)
+	}
+}
+
 // SCXML C.2.1: 2xx means that the event is in the queue; one that does not fit is
 // refused. The session that would take them is held up by Do.
 func TestLiveAnswersWhenQueued(t *testing.T) {

@@ -75,7 +75,7 @@ func stages(required []string) []stage {
 		},
 		{
 			name: "race", why: "what has goroutines, under the race detector", count: countGo,
-			commands: [][]string{{"env", "CGO_ENABLED=1", "go", "test", "-json", "-race", "-short", "./internal/...", "./services/...", "./cmd/..."}},
+			commands: [][]string{{"env", "CGO_ENABLED=1", "go", "test", "-json", "-race", "-short", "./internal/...", "./services/...", "./cmd/...", "./scxml/scxmlenv/..."}},
 			hint:     "run go test -race on the package named above",
 		},
 		{

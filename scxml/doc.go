@@ -38,7 +38,8 @@
 // [Start], Deliver and Fire run to completion: the external event, then every
 // internal event and eventless transition, then the invocations of states
 // entered, and, as long as there are any, the events that the session sent to
-// itself without delay (SCXML sends without target, or to "#_scxml_OWNID").
+// itself without delay (sends without target, to "#_scxml_OWNID", or by HTTP to its
+// own location).
 // Those come before anything delivered later, so the external queue of a
 // session is empty between calls. One call can therefore hold several
 // macrosteps in the sense of SCXML 3.13.

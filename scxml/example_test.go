@@ -144,3 +144,92 @@ func ExampleInterpreter_Deliver() {
 	// error.execution in <assign> line 3: ReferenceError: nothing is not defined
 	// [c]
 }
+
+// What will fail when it is reached is known before anything runs.
+func ExampleCompile() {
+	document, err := scxml.Parse("door.scxml", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="closed">
+    <transition event="open" cond="key ==" target="closed"/>
+    <transition event="knock"><script>answer()</script></transition>
+  </state>
+</scxml>`), scxml.Limits{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	chart, err := scxml.Compile(document, scxml.Options{SendTypes: []string{"power"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, p := range chart.Problems() {
+		fmt.Println(p.Position)
+	}
+	fmt.Println("bounded:", chart.Bounded())
+	// Output:
+	// 3:5
+	// bounded: false
+}
+
+// Delayed sends wait in Pending; whoever has the clock fires them.
+func ExampleInterpreter_Fire() {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	session, _, _ := scxml.Start(compile(lamp), scxml.Input{Now: now})
+	_, _ = session.Deliver(scxml.Event{Name: "press"}, scxml.Input{Now: now})
+	for len(session.Pending()) > 0 {
+		next := session.Pending()[0]
+		now = next.Due // or wait until then
+		step, _ := session.Fire(next.Seq, scxml.Input{Now: now})
+		fmt.Println(now.Format("15:04:05"), step.Microsteps[1].Exited, step.Microsteps[1].Entered)
+	}
+	// Output:
+	// 12:00:03 [on] [off]
+}
+
+// Stop ends a session from outside, and lets it say goodbye.
+func ExampleInterpreter_Stop() {
+	session, _, _ := scxml.Start(compile(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="a"><onexit><log label="goodbye"/></onexit></state>
+</scxml>`), scxml.Input{})
+	step, _ := session.Stop(scxml.Input{})
+	for _, e := range step.Effects {
+		fmt.Println(e.Kind())
+	}
+	_, err := session.Deliver(scxml.Event{Name: "hello"}, scxml.Input{})
+	fmt.Println(err)
+	// Output:
+	// log
+	// done
+	// session has finished
+}
+
+// A session can be read by people, too.
+func ExampleInterpreter_AppendJSON() {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	session, _, _ := scxml.Start(compile(lamp), scxml.Input{Now: now, SessionID: "lamp-1"})
+	snapshot, _ := session.AppendJSON(nil)
+	fmt.Println(string(snapshot))
+	// Output:
+	// {"v":1,"session":"lamp-1","configuration":["off"],"data":{"presses":0},"now":1767268800000000000}
+}
+
+// A send by HTTP is a request, and a request is an event.
+func ExampleHTTPEvent() {
+	session, step, _ := scxml.Start(compile(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="a"><onentry>
+    <send type="basichttp" target="http://bell.example/door" event="ring"><param name="who" expr="'the cat'"/></send>
+  </onentry></state>
+</scxml>`), scxml.Input{})
+	send := step.Effects[0].(scxml.Send)
+	contentType, body := send.HTTPBody()
+	fmt.Println("POST", send.Target, contentType)
+	fmt.Println(body)
+
+	received := scxml.HTTPEvent("POST", send.Target, contentType, body)
+	fmt.Println(received.Name, received.Data)
+	_, _ = session.Deliver(received, scxml.Input{})
+	// Output:
+	// POST http://bell.example/door application/x-www-form-urlencoded
+	// _scxmleventname=ring&who=the+cat
+	// ring map[who:the cat]
+}

@@ -22,7 +22,8 @@
 //
 // # Guarantees
 //
-// Nothing here is durable: a session lives as long as its process. Events from one
+// Nothing here is durable: a session lives as long as its process, unless it is in
+// an Env whose owner stores what [Env.Save] gives. Events from one
 // session to another arrive in order. Events by HTTP from one session to one address
 // go one after the other; each is sent once, and comes back as error.communication
 // when it was not answered with 2xx. An event that arrives by HTTP is answered with

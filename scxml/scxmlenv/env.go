@@ -18,6 +18,11 @@ import (
 type Config struct {
 	// Now is where a virtual clock starts; zero means 2000-01-01 UTC.
 	Now time.Time
+	// Seed gives the seed of a step; nil means 1, 2, 3 … on a virtual clock, and a
+	// random one in a [Live].
+	Seed func() uint64
+	// NoHTTP leaves out the Basic HTTP event I/O processor of a virtual clock.
+	NoHTTP bool
 	// Base is what relative URIs are relative to in charts that were given to
 	// Start; those of invoked documents are relative to where the document came
 	// from. Empty leaves them as they are written.
@@ -82,8 +87,6 @@ type Env struct {
 
 // world is how an Env reaches what is not its own.
 type world interface {
-	// seed gives a seed for a step.
-	seed() uint64
 	// location is the address of a session for the Basic HTTP event I/O
 	// processor; empty if there is none.
 	location(sessionID string) string
@@ -108,8 +111,10 @@ type Session struct {
 	Parent   *Session
 	InvokeID string
 	children map[string]*Session
-	base     string
-	ended    bool
+	// name, doc and base are those of the document of an invoked session.
+	name, base string
+	doc        []byte
+	ended      bool
 	// lost is set when a step was interrupted.
 	lost *scxml.Done
 }
@@ -145,6 +150,10 @@ func New(c Config) *Env {
 
 func newEnv(c Config) *Env {
 	c = c.resolved()
+	if c.Seed == nil {
+		seed := uint64(0)
+		c.Seed = func() uint64 { seed++; return seed }
+	}
 	return &Env{config: c, now: c.Now, sessions: map[string]*Session{}}
 }
 
@@ -247,7 +256,7 @@ func (e *Env) step(s *Session, take func(scxml.Input, func(*scxml.Interpreter)) 
 		if s.Interpreter != nil {
 			begun(s.Interpreter)
 		}
-		step, err = take(scxml.Input{Now: e.now, Seed: e.world.seed()}, begun)
+		step, err = take(scxml.Input{Now: e.now, Seed: e.config.Seed()}, begun)
 	})
 	if interrupted {
 		// What the session is now depends on when it was interrupted.
@@ -287,6 +296,12 @@ func (e *Env) queue(s *Session, ev scxml.Event) error {
 	}
 	e.inbox = append(e.inbox, message{s, ev, e.now})
 	return nil
+}
+
+// Due is when the next delayed send is due; ok is false without one.
+func (e *Env) Due() (due time.Time, ok bool) {
+	_, due, ok = e.next()
+	return due, ok
 }
 
 // Settle handles waiting events and delayed sends that are due now, until there

@@ -19,7 +19,8 @@ import (
 // LiveConfig says what a [Live] is given. The zero value is usable: sessions run on
 // the real clock and reach nothing but each other.
 type LiveConfig struct {
-	// Config is that of the environment. Now, Load and MaxSteps are not used.
+	// Config is that of the environment. Now, Load, NoHTTP and MaxSteps are not
+	// used.
 	// Options without SendTypes, SendTargets and InvokeTypes get those that the
 	// environment can perform, if Perform is nil.
 	Config
@@ -125,6 +126,9 @@ func NewLive(c LiveConfig) (*Live, error) {
 		return err
 	}
 	l.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if c.Seed == nil {
+		c.Seed = rand.Uint64
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	c.Load = func(uri string) ([]byte, error) { return load(l.ctx, &loader, sources, c.MaxBytes, uri) }
 	l.env = newEnv(c.Config)
@@ -270,9 +274,8 @@ func (l *Live) start(work func() error, done func(error)) {
 	})
 }
 
-// seed and live implement world.
-func (l *Live) seed() uint64 { return rand.Uint64() }
-func (l *Live) live() bool   { return true }
+// live implements world.
+func (l *Live) live() bool { return true }
 
 // guard implements world: a step that takes too long is interrupted.
 func (l *Live) guard(step func(begun func(*scxml.Interpreter))) bool {

@@ -120,7 +120,7 @@ func (e *Env) invoke(s *Session, x scxml.Invoke) {
 	e.starting++
 	var chart *scxml.Chart
 	e.world.await(func() (err error) {
-		chart, child.base, err = e.invoked(x, s.base)
+		chart, err = e.load(child, x)
 		return err
 	}, func(err error) {
 		e.starting--
@@ -138,30 +138,35 @@ func (e *Env) invoke(s *Session, x scxml.Invoke) {
 	})
 }
 
-// invoked makes the chart that x names, and tells where it came from.
-func (e *Env) invoked(x scxml.Invoke, base string) (*scxml.Chart, string, error) {
+// load makes the chart that x names, and notes in child where it came from.
+func (e *Env) load(child *Session, x scxml.Invoke) (*scxml.Chart, error) {
 	text, _ := x.Content.(string)
-	doc, name := []byte(text), x.ID
+	child.doc, child.name = []byte(text), x.ID
 	if x.Src != "" {
-		src, err := resolve(base, x.Src)
+		src, err := resolve(child.base, x.Src)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if e.config.Load == nil {
-			return nil, "", errors.New("loading is not allowed")
+			return nil, errors.New("loading is not allowed")
 		}
-		if doc, err = e.config.Load(src); err != nil {
-			return nil, "", err
+		if child.doc, err = e.config.Load(src); err != nil {
+			return nil, err
 		}
-		if name = x.Src; base != "" {
-			base = src
+		if child.name = x.Src; child.base != "" {
+			child.base = src
 		}
 	}
-	c, err := e.Compile(name, doc, base)
+	return e.invoked(child)
+}
+
+// invoked makes the chart of an invoked session from its document.
+func (e *Env) invoked(s *Session) (*scxml.Chart, error) {
+	c, err := e.Compile(s.name, s.doc, s.base)
 	if err == nil && e.config.Accept != nil {
 		err = e.config.Accept(c)
 	}
-	return c, base, err
+	return c, err
 }
 
 // stop ends an invoked session and all that it invoked.

@@ -10,24 +10,21 @@ import (
 
 // virtual is the world of an Env on a virtual clock: there is nothing but its
 // sessions, and everything happens at once.
-type virtual struct {
-	env   *Env
-	seeds uint64
-}
+type virtual struct{ env *Env }
 
 // nowhere begins the addresses of sessions. No request is ever made.
 const nowhere = "http://scxmlenv.invalid/"
 
-func (v *virtual) seed() uint64 {
-	v.seeds++
-	return v.seeds
+func (v *virtual) location(sessionID string) string {
+	if v.env.config.NoHTTP {
+		return ""
+	}
+	return nowhere + sessionID
 }
-
-func (v *virtual) location(sessionID string) string { return nowhere + sessionID }
 
 func (v *virtual) post(_ *Session, x scxml.Send, done func(error)) bool {
 	id, ok := strings.CutPrefix(x.Target, nowhere)
-	if to := v.env.sessions[id]; ok && to != nil {
+	if to := v.env.sessions[id]; ok && to != nil && !v.env.config.NoHTTP {
 		contentType, body := x.HTTPBody()
 		done(v.env.queue(to, scxml.HTTPEvent("POST", x.Target, contentType, body)))
 		return true

@@ -7,7 +7,7 @@
 //
 // # Concurrency
 //
-// One goroutine, that of [Application.Run], owns the session and writes to the
+// One goroutine, that of [Application.Run], owns the sessions and writes to the
 // connection. One goroutine accepts connections and one reads lines of each;
 // both only hand over. There is one connection at a time: a new one replaces
 // the one before it.
@@ -21,10 +21,12 @@
 //   - Delayed sends fire on the real clock, and after a restore when their
 //     cr:resume says: by default at their time, those that are late at once.
 //     They are no events of the contract: what they changed since the last
-//     snapshot is not replayed, so each gets a snapshot of its own.
-//   - There is one session. What it cannot do is error.communication: an <invoke>,
-//     whose session would not be in the snapshot, and a <send> by HTTP, which
-//     could be lost, or come twice unnoticed, when the program is killed.
+//     snapshot is not replayed, so a snapshot follows them.
+//   - A snapshot holds the session, and those that it invoked with their documents.
+//     An event is answered when nothing waits in any of them.
+//   - What would not survive is error.communication: a <send> by HTTP could be lost,
+//     or come twice unnoticed, when the program is killed, and a document could be
+//     another one when it is loaded again.
 package application
 
 import (
@@ -35,13 +37,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/scxmlenv"
 )
 
 // Policy says when a snapshot is sent without being asked for.
@@ -80,7 +82,8 @@ type Application struct {
 	conn net.Conn // the present connection; nil without one
 	done bool     // the chart has ended
 
-	session *scxml.Interpreter // nil before the first restore
+	env     *scxmlenv.Env     // the session, and those that it invoked
+	root    *scxmlenv.Session // nil before the first restore
 	run     string
 	cursor  uint64
 	ordinal uint64
@@ -162,7 +165,10 @@ func (a *Application) Run(ctx context.Context) error {
 				return err
 			}
 		case <-timer.C:
-			a.fire()
+			if a.root != nil {
+				a.catchUp()
+				a.policySnapshot()
+			}
 		}
 	}
 	a.bye()
@@ -231,27 +237,27 @@ func read(ctx context.Context, c net.Conn, lines chan<- received) {
 // arm sets the timer to the first delayed send.
 func (a *Application) arm(t *time.Timer) {
 	d := time.Hour
-	if a.session != nil {
-		if p := a.session.Pending(); len(p) > 0 {
-			d = max(0, min(d, time.Until(p[0].Due)))
+	if a.root != nil {
+		if due, ok := a.env.Due(); ok {
+			d = max(0, min(d, time.Until(due)))
 		}
 	}
 	t.Reset(d)
 }
 
-// fire does every delayed send that is due.
-func (a *Application) fire() {
-	for !a.done && a.session != nil {
-		p := a.session.Pending()
-		if len(p) == 0 || time.Until(p[0].Due) > 0 {
-			return
-		}
-		step, err := a.session.Fire(p[0].Seq, input())
-		if err != nil {
-			return
-		}
-		a.perform(step)
-		a.policySnapshot()
+// catchUp lets the clock of the sessions run on until now: every delayed send that
+// is due is done.
+func (a *Application) catchUp() {
+	if behind := time.Since(a.env.Now()); behind > 0 {
+		a.check(a.env.Advance(behind))
+	}
+}
+
+// check says what is wrong with the chart. What waits then goes on with the next
+// event.
+func (a *Application) check(err error) {
+	if err != nil {
+		a.fault("%v", err)
 	}
 }
 
@@ -272,7 +278,7 @@ func (a *Application) hangUp() {
 
 // bye sends the last snapshot.
 func (a *Application) bye() {
-	if a.session != nil && a.dirty {
+	if a.root != nil && a.dirty {
 		a.snapshot()
 	}
 }
@@ -304,9 +310,4 @@ func (a *Application) fault(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	a.cfg.Logger.Warn("fault", "err", message)
 	a.send(errorMessage{Type: "error", Run: a.run, Message: message})
-}
-
-// input is what a step may know of the world.
-func input() scxml.Input {
-	return scxml.Input{Now: time.Now(), Seed: rand.Uint64()}
 }

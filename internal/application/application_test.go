@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -335,10 +336,10 @@ func deadlines(t *testing.T, snapshot any) map[string]string {
 func TestWhatAnApplicationCannotDo(t *testing.T) {
 	t.Parallel()
 	r := start(t, application.Config{Chart: compile(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
-  <state id="s"><invoke id="child"><content><scxml version="1.0"><state id="t"/></scxml></content></invoke>
+  <state id="s"><invoke id="loaded" src="other.scxml"/>
     <transition event="http"><send id="h" type="basichttp" target="http://localhost/" event="x"/></transition>
-    <transition event="child"><send id="c" target="#_child" event="x"/></transition>
-    <transition event="error.communication"><log label="refused" expr="(_event.invokeid || _event.sendid) + ' ' + _event.data.message"/></transition>
+    <transition event="child"><send id="c" target="#_loaded" event="x"/></transition>
+    <transition event="error.communication"><log label="refused" expr="(_event.invokeid || _event.sendid) + ': ' + _event.data.reason"/></transition>
   </state></scxml>`)})
 	r.restore("R1", nil, 0)
 	r.until("snapshot")
@@ -347,10 +348,60 @@ func TestWhatAnApplicationCannotDo(t *testing.T) {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}
-	want := "ready: clean start\nrefused: child an application cannot invoke http://www.w3.org/TR/scxml/\n" +
-		"refused: h an application cannot send to http://localhost/\nrefused: c an application cannot send to #_child\n"
+	want := `ready: clean start
+refused: loaded: invoke loaded: loading is not allowed
+refused: h: send to "http://localhost/": nobody can be reached there
+refused: c: send to "#_loaded": there is no such session
+`
 	if got := r.out.String(); got != want {
 		t.Errorf("stdout %q, want %q", got, want)
+	}
+}
+
+// Invoked sessions are in the snapshot: they go on with their data, their delays and
+// their own invocations, and what they send out is numbered as ever.
+func TestInvokedSessionsSurvive(t *testing.T) {
+	t.Parallel()
+	chart := compile(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+  <state id="s"><invoke id="child" autoforward="true"><param name="by" expr="10"/><content><scxml version="1.0" datamodel="ecmascript">
+      <datamodel><data id="by"/><data id="n" expr="0"/></datamodel>
+      <state id="t">
+        <invoke id="grandchild"><content><scxml version="1.0"><state id="u"><transition event="end" target="f"/></state><final id="f"/></scxml></content></invoke>
+        <transition event="add"><assign location="n" expr="n + by"/><send type="chartroom" event="sum"><param name="n" expr="n"/></send></transition>
+        <transition event="end"><send target="#_grandchild" event="end"/></transition>
+        <transition event="done.invoke.grandchild" target="g"/></state>
+      <final id="g"><donedata><content expr="n"/></donedata></final></scxml></content></invoke>
+    <transition event="done.invoke.child"><send type="chartroom" event="total"><param name="n" expr="_event.data"/></send></transition>
+  </state></scxml>`)
+	r := start(t, application.Config{Chart: chart})
+	r.restore("R1", nil, 0)
+	r.until("snapshot")
+	told := func(got []line) string {
+		e := find(got, "event")
+		return fmt.Sprint(e["ordinal"], " ", e["cause"], " ", e["name"], " ", e["data"])
+	}
+	first := r.event("R1", 1, "add")
+	if got, want := told(first), "1 1 sum map[n:10]"; got != want {
+		t.Errorf("the child sends %s, want %s", got, want)
+	}
+	saved := find(first, "snapshot")["snapshot"]
+	again := start(t, application.Config{Chart: chart})
+	again.restore("R2", saved, 1)
+	for i, want := range []string{"2 2 sum map[n:20]", "3 3 sum map[n:30]"} {
+		if got := told(again.event("R2", i+2, "add")); got != want {
+			t.Errorf("the restored child sends %s, want %s", got, want)
+		}
+	}
+	if got, want := told(again.event("R2", 4, "end")), "4 4 total map[n:30]"; got != want {
+		t.Errorf("the parent sends %s, want %s", got, want)
+	}
+	// A snapshot whose sessions do not belong together is refused.
+	broken := saved.(line)
+	broken["invoked"].([]any)[0].(line)["parent"] = "nobody"
+	other := start(t, application.Config{Chart: chart})
+	other.send(line{"type": "restore", "run": "R3", "snapshot": broken, "sequence": 1})
+	if got := find(other.until("error"), "error")["message"]; !strings.Contains(fmt.Sprint(got), "there is no session nobody") {
+		t.Errorf("a broken snapshot: %v", got)
 	}
 }
 

@@ -2,7 +2,11 @@
 
 package application
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/chartroom/chartroom/scxml/scxmlenv"
+)
 
 // maxLine is the longest line in either direction, without its newline. The
 // contract fixes it.
@@ -62,6 +66,10 @@ type state struct {
 	Chart string `json:"chart"`
 	// Session is the session snapshot; base64 in JSON.
 	Session []byte `json:"session"`
+	// Invoked are the sessions that it invoked, and those that they did; Count is
+	// how many there ever were, itself included.
+	Invoked []scxmlenv.SavedSession `json:"invoked,omitempty"`
+	Count   int                     `json:"count,omitempty"`
 	// Ordinal is the number of events sent out so far. It travels with the
 	// state so that a replay numbers them as before and receivers can drop
 	// repeats.

@@ -4,12 +4,12 @@ package application
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
+	"math/rand/v2"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/scxmlenv"
 )
 
 // handle does one message of the agent. Only a restore that fails is an error:
@@ -24,7 +24,7 @@ func (a *Application) handle(line []byte) error {
 		return a.restore(m)
 	}
 	switch {
-	case a.session == nil:
+	case a.root == nil:
 		a.fault("%s came before restore", m.Type)
 		return nil
 	case m.Run != a.run:
@@ -48,7 +48,7 @@ func (a *Application) handle(line []byte) error {
 // session that runs goes on, and says how far it is.
 func (a *Application) restore(m inbound) error {
 	a.run = m.Run
-	if m.Resume && a.session != nil {
+	if m.Resume && a.root != nil {
 		a.say("ready: still running, %d events contained", a.cursor)
 		a.send(readyMessage{Type: "ready", Run: a.run, Sequence: a.cursor})
 		// The connection may have broken before the last snapshot got through.
@@ -60,106 +60,89 @@ func (a *Application) restore(m inbound) error {
 	if len(m.Snapshot) == 0 || string(m.Snapshot) == "null" {
 		return a.start()
 	}
-	session, ordinal, err := a.decode(m.Snapshot)
-	if err != nil {
+	if err := a.load(m.Snapshot); err != nil {
 		a.fault("%v", err)
 		return err
 	}
-	// An application that was not running had an outage, whatever the reason.
-	a.dirty = session.Resume(time.Time{}, time.Now())
-	a.session, a.ordinal = session, ordinal
-	a.done = session.Finished() != nil
+	a.done = a.root.Finished() != nil
 	a.say("ready: restored, %d events contained", a.cursor)
 	a.send(readyMessage{Type: "ready", Run: a.run, Sequence: a.cursor})
 	return nil
 }
 
+// open makes an environment without sessions, whose clock shows now.
+func (a *Application) open() {
+	a.env = scxmlenv.New(scxmlenv.Config{
+		Now: time.Now(), Seed: rand.Uint64, NoHTTP: true, Observe: a.observe, Perform: a.perform,
+	})
+}
+
 // start begins a new session. Its first snapshot keeps the deadlines of delayed
 // sends that the initial states made.
 func (a *Application) start() error {
-	in := input()
-	in.SessionID = a.cfg.Chart.Name()
-	session, step, err := scxml.Start(a.cfg.Chart, in)
-	if err != nil {
-		return fmt.Errorf("start chart %s: %w", a.cfg.Chart.Name(), err)
-	}
-	a.session, a.ordinal = session, 0
 	a.say("ready: clean start")
 	a.send(readyMessage{Type: "ready", Run: a.run, Sequence: a.cursor})
-	a.perform(step)
+	a.open()
+	a.ordinal = 0
+	root, err := a.env.Start(a.cfg.Chart, scxml.Input{SessionID: a.cfg.Chart.Name()})
+	if root == nil {
+		return fmt.Errorf("start chart %s: %w", a.cfg.Chart.Name(), err)
+	}
+	a.root = root
+	a.check(err)
 	a.policySnapshot()
 	return nil
 }
 
-// decode reads a snapshot of ours.
-func (a *Application) decode(body json.RawMessage) (*scxml.Interpreter, uint64, error) {
+// load takes the sessions up from a snapshot of ours.
+func (a *Application) load(body json.RawMessage) error {
 	var s state
 	if err := json.Unmarshal(body, &s); err != nil {
-		return nil, 0, fmt.Errorf("restore: the snapshot is not one of this application: %w", err)
+		return fmt.Errorf("restore: the snapshot is not one of this application: %w", err)
 	}
 	if s.Chart != a.cfg.Chart.Digest() {
-		return nil, 0, fmt.Errorf("restore: the snapshot is of the chart %s, this is %s", s.Chart, a.cfg.Chart.Digest())
+		return fmt.Errorf("restore: the snapshot is of the chart %s, this is %s", s.Chart, a.cfg.Chart.Digest())
 	}
-	session, err := scxml.Restore(a.cfg.Chart, s.Session)
+	a.open()
+	saved := scxmlenv.Saved{Count: max(s.Count, 1), Sessions: append([]scxmlenv.SavedSession{{Snapshot: s.Session}}, s.Invoked...)}
+	sessions, err := a.env.Load(a.cfg.Chart, saved)
 	if err != nil {
-		return nil, 0, fmt.Errorf("restore: %w", err)
+		return fmt.Errorf("restore: %w", err)
 	}
-	return session, s.Ordinal, nil
+	a.root, a.ordinal = sessions[0], s.Ordinal
+	// An application that was not running had an outage, whatever the reason.
+	for _, session := range sessions {
+		if session.Resume(time.Time{}, a.env.Now()) {
+			a.dirty = true
+		}
+	}
+	return nil
 }
 
 // event gives an event to the chart, unless its effect is already contained.
 func (a *Application) event(m inbound) {
+	answer := answerMessage{Type: "answer", Run: a.run, Sequence: m.Sequence}
 	if m.Sequence <= a.cursor {
-		a.send(answerMessage{Type: "answer", Run: a.run, Sequence: m.Sequence})
+		a.send(answer)
 		return
 	}
-	step, err := a.session.Deliver(scxml.Event{Name: m.Name, Data: m.Data}, input())
+	a.catchUp()
 	a.cursor = m.Sequence
-	answer := answerMessage{Type: "answer", Run: a.run, Sequence: m.Sequence}
-	if err != nil {
-		// Only scxml.ErrFinished: the event is done with, whatever comes.
-		answer.Error = err.Error()
-		if errors.Is(err, scxml.ErrFinished) {
-			answer.Error = "the chart has ended"
-		}
+	if a.done {
+		answer.Error = "the chart has ended"
+	} else {
+		a.check(a.env.Deliver(a.root, scxml.Event{Name: m.Name, Data: m.Data}))
 	}
-	a.perform(step)
 	a.policySnapshot()
 	a.send(answer)
 }
 
-// perform does what the step asks of the world.
-func (a *Application) perform(step scxml.Macrostep) {
+// observe tells what a step wrote, and what went wrong in it.
+func (a *Application) observe(s *scxmlenv.Session, step scxml.Macrostep) {
 	a.dirty = true
-	var refused []scxml.Event
 	for _, effect := range step.Effects {
-		switch e := effect.(type) {
-		case scxml.Log:
+		if e, ok := effect.(scxml.Log); ok {
 			a.log(e)
-		case scxml.Send:
-			if e.Type == scxml.BasicHTTPProcessor || strings.HasPrefix(e.Target, "#_") {
-				refused = append(refused, scxml.Event{
-					Name: "error.communication", SendID: e.SendID,
-					Data: map[string]any{"message": fmt.Sprintf("an application cannot send to %s", e.Target)},
-				})
-				continue
-			}
-			a.ordinal++
-			a.send(eventMessage{
-				Type: "event", Run: a.run, Ordinal: a.ordinal, Cause: a.cursor,
-				Name: e.Event.Name, Data: e.Event.Data,
-			})
-		case scxml.Invoke:
-			refused = append(refused, scxml.Event{
-				Name: "error.communication", InvokeID: e.ID,
-				Data: map[string]any{"message": "an application cannot invoke " + e.Type},
-			})
-		case scxml.Done:
-			a.done = true
-			if e.Fault != "" {
-				a.fault("the chart was ended: %s", e.Fault)
-			}
-			a.say("done: %s", e.State)
 		}
 	}
 	for _, m := range step.Microsteps {
@@ -167,14 +150,31 @@ func (a *Application) perform(step scxml.Macrostep) {
 			a.fault("%s in <%s>, line %d: %s", f.Event, f.Element, f.Line, f.Message)
 		}
 	}
-	for _, ev := range refused {
-		if a.done {
-			return
-		}
-		if next, err := a.session.Deliver(ev, input()); err == nil {
-			a.perform(next)
-		}
+	if step.Done == nil {
+		return
 	}
+	if step.Done.Fault != "" {
+		a.fault("the chart was ended: %s", step.Done.Fault)
+	}
+	if s.Parent == nil {
+		a.done = true
+		a.say("done: %s", step.Done.State)
+	}
+}
+
+// perform sends an event out. What sessions of the engine's own types want of each
+// other has been done, or cannot be.
+func (a *Application) perform(_ *scxmlenv.Session, effect scxml.Effect) bool {
+	e, ok := effect.(scxml.Send)
+	if !ok || e.Type == scxml.SCXMLProcessor || e.Type == scxml.BasicHTTPProcessor {
+		return false
+	}
+	a.ordinal++
+	a.send(eventMessage{
+		Type: "event", Run: a.run, Ordinal: a.ordinal, Cause: a.cursor,
+		Name: e.Event.Name, Data: e.Event.Data,
+	})
+	return true
 }
 
 func (a *Application) policySnapshot() {
@@ -185,16 +185,22 @@ func (a *Application) policySnapshot() {
 
 // snapshot sends the state.
 func (a *Application) snapshot() {
-	body, err := a.session.AppendJSON(nil)
+	saved, err := a.env.Save()
+	body := state{Chart: a.cfg.Chart.Digest(), Ordinal: a.ordinal, Count: saved.Count}
+	if err == nil {
+		body.Session, err = a.root.AppendJSON(nil)
+	}
 	if err != nil {
 		a.fault("snapshot: %v", err)
 		return
 	}
+	for _, s := range saved.Sessions {
+		if s.Parent != "" {
+			body.Invoked = append(body.Invoked, s)
+		}
+	}
 	a.dirty = false
-	a.send(snapshotMessage{
-		Type: "snapshot", Run: a.run, Sequence: a.cursor,
-		Snapshot: state{Chart: a.cfg.Chart.Digest(), Session: body, Ordinal: a.ordinal},
-	})
+	a.send(snapshotMessage{Type: "snapshot", Run: a.run, Sequence: a.cursor, Snapshot: body})
 }
 
 // log writes "label: value", the value as JSON unless it is text.

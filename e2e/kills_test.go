@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,24 +17,24 @@ import (
 )
 
 // A sender sends numbered events one after another, each under a request id of its
-// own and as often as it takes until it is acknowledged. It owns its goroutine
-// from startSending to stop.
+// own and as often as it takes until it is acknowledged. It has a goroutine from
+// startSending to stop.
 type sender struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	next   int // number of the next event; read after done
+	cancel       context.CancelFunc
+	done         chan struct{}
+	acknowledged atomic.Int64
 }
 
 func startSending(t *testing.T, f *rig.Fleet, id string) *sender {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &sender{cancel: cancel, done: make(chan struct{}), next: 1}
+	s := &sender{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		pace := time.NewTicker(10 * time.Millisecond)
 		defer pace.Stop()
 		for {
-			if trySend(ctx, f, id, s.next) == nil {
-				s.next++
+			if trySend(ctx, f, id, int(s.acknowledged.Load())+1) == nil {
+				s.acknowledged.Add(1)
 			}
 			select {
 			case <-ctx.Done():
@@ -43,6 +44,17 @@ func startSending(t *testing.T, f *rig.Fleet, id string) *sender {
 		}
 	}()
 	return s
+}
+
+// reached waits until so many events are acknowledged.
+func (s *sender) reached(t *testing.T, least int) {
+	t.Helper()
+	rig.Eventually(t, 60*time.Second, "events are acknowledged", func() error {
+		if n := s.acknowledged.Load(); n < int64(least) {
+			return fmt.Errorf("%d of %d", n, least)
+		}
+		return nil
+	})
 }
 
 // trySend sends one numbered event once.
@@ -62,7 +74,7 @@ func trySend(ctx context.Context, f *rig.Fleet, id string, number int) error {
 func (s *sender) stop() (acknowledged int) {
 	s.cancel()
 	<-s.done
-	return s.next - 1
+	return int(s.acknowledged.Load())
 }
 
 // checkGreeted compares what the application says it processed with what was
@@ -90,26 +102,27 @@ func checkNumbers(t *testing.T, got []int, acknowledged int) {
 
 // Not parallel, as no test here: a fault in one would be seen by another.
 func TestNothingIsLostWhateverIsKilled(t *testing.T) {
-	redis := rig.StartRedis(t)
+	redis, witness := rig.StartRedis(t), rig.Watch(t)
 	f := rig.StartFleet(t, redis.URL)
 	app := f.CreateApp(t, "kills", "chartroom.restart.max", "100")
 
 	for _, fault := range []struct {
-		name string
-		do   func(t *testing.T)
+		name   string
+		deaths int // of the application
+		do     func(t *testing.T)
 	}{
-		{"the application", func(t *testing.T) { rig.KillTarget(t, app.Name) }},
-		{"statemachine", func(t *testing.T) { f.Statemachine.Kill(); f.Statemachine.Restart(t) }},
-		{"the agent", func(t *testing.T) { f.Agent.Kill(); f.Agent.Restart(t) }},
-		{"the snapshot service", func(t *testing.T) { f.Snapshot.Kill(); f.Snapshot.Restart(t) }},
-		{"redis", func(t *testing.T) { redis.Kill(t); redis.Restart(t) }},
-		{"the gateway", func(t *testing.T) { f.Gateway.Kill(); f.Gateway.Restart(t) }},
-		{"the application while the agent is away", func(t *testing.T) {
+		{"the application", 1, func(t *testing.T) { rig.KillTarget(t, app.Name) }},
+		{"statemachine", 0, func(t *testing.T) { f.Statemachine.Kill(); f.Statemachine.Restart(t) }},
+		{"the agent", 0, func(t *testing.T) { f.Agent.Kill(); f.Agent.Restart(t) }},
+		{"the snapshot service", 0, func(t *testing.T) { f.Snapshot.Kill(); f.Snapshot.Restart(t) }},
+		{"redis", 0, func(t *testing.T) { redis.Kill(t); redis.Restart(t) }},
+		{"the gateway", 0, func(t *testing.T) { f.Gateway.Kill(); f.Gateway.Restart(t) }},
+		{"the application while the agent is away", 1, func(t *testing.T) {
 			f.Agent.Kill()
 			rig.KillTarget(t, app.Name)
 			f.Agent.Restart(t)
 		}},
-		{"statemachine and the application at once", func(t *testing.T) {
+		{"statemachine and the application at once", 1, func(t *testing.T) {
 			rig.KillTarget(t, app.Name)
 			f.Statemachine.Kill()
 			f.Statemachine.Restart(t)
@@ -135,44 +148,12 @@ func TestNothingIsLostWhateverIsKilled(t *testing.T) {
 			f.InState(t, app.ID, "running", 60*time.Second)
 			acknowledged := s.stop()
 			checkGreeted(t, app, acknowledged)
+			checkActs(t, witness, app, fault.deaths)
 		}) {
 			return // what follows would be its aftermath
 		}
 		// The next fault meets a fresh application, which counts from one.
 		app = f.CreateApp(t, fmt.Sprintf("kills-%d", len(fault.name)), "chartroom.restart.max", "100")
-	}
-}
-
-// The agent is killed as soon as the engine says that a container has started:
-// most often after its call and before its record of it. The start must be
-// neither repeated nor forgotten.
-func TestAgentKilledBetweenCallAndRecord(t *testing.T) {
-	f := rig.StartFleet(t, "pebble:"+t.TempDir())
-	app := f.CreateApp(t, "record")
-	for round := range 5 {
-		starts := rig.CountEvents(t, app.Name, "start")
-		started := rig.OnEvent(t, app.Name, "start", f.Agent.Kill)
-		rig.KillTarget(t, app.Name)
-		select {
-		case <-started:
-		case <-time.After(60 * time.Second):
-			t.Fatalf("round %d: the application was not started again", round)
-		}
-		f.Agent.Restart(t)
-		rig.Eventually(t, 30*time.Second, "the fleet knows that it runs", func() error {
-			i, err := f.Instance(t, app.ID)
-			if err != nil {
-				return err
-			}
-			if want := rig.Inspect(t, app.Name).State.StartedAt; i.GetTarget().GetStartedTime().AsTime().Format(time.RFC3339Nano) != want {
-				return fmt.Errorf("started %v, the engine says %s", i.GetTarget().GetStartedTime().AsTime(), want)
-			}
-			return nil
-		})
-		f.InState(t, app.ID, "running", 30*time.Second)
-		if now := rig.CountEvents(t, app.Name, "start"); now != starts+1 {
-			t.Errorf("round %d: one death, and the engine started it %d times", round, now-starts)
-		}
 	}
 }
 

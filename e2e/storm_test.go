@@ -14,12 +14,13 @@ import (
 )
 
 const (
-	stormApps   = 4
 	stormFaults = 16
+	stormApps   = 4 // one of them is made in the middle of the storm
 )
 
 // Several applications at once, and whatever is drawn is killed, also while
-// the kill before is not got over. CHARTROOM_SEED repeats the order of the
+// the kill before is not got over. Nothing that was sent is lost, and no container
+// is made or started twice. CHARTROOM_SEED repeats the order of the
 // kills; their moments are the machine's.
 func TestStormOfKills(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
@@ -32,13 +33,16 @@ func TestStormOfKills(t *testing.T) {
 	t.Logf("CHARTROOM_SEED=%d scripts/e2e -run %s", seed, t.Name())
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	redis := rig.StartRedis(t)
+	redis, witness := rig.StartRedis(t), rig.Watch(t)
 	f := rig.StartFleet(t, redis.URL)
 	var apps []*stormApp
-	for n := range stormApps {
-		app := f.CreateApp(t, fmt.Sprintf("storm-%d", n), "chartroom.restart.max", "1000")
+	order := func() {
+		app := f.Order(t, rig.AppImage(t), nil, fmt.Sprintf("storm-%d", len(apps)), "chartroom.restart.max", "1000")
 		f.TellStory(t, app.ID)
 		apps = append(apps, &stormApp{App: app, fleet: f, sender: startSending(t, f, app.ID)})
+	}
+	for range stormApps - 1 {
+		order()
 	}
 	services := []struct {
 		name string
@@ -62,16 +66,22 @@ func TestStormOfKills(t *testing.T) {
 			a.goOn(t)
 			t.Logf("%2d  %s is killed", n, a.Name)
 			rig.KillTarget(t, a.Name)
+			a.deaths++
 		}
 		s := services[random.IntN(len(services))]
 		t.Logf("%2d  %s is killed", n, s.name)
 		s.kill()
+		if n == stormFaults/2 {
+			order()
+			t.Logf("%2d  %s is being created", n, apps[len(apps)-1].Name)
+		}
 	}
 	for _, a := range apps {
 		a.goOn(t)
 		f.InState(t, a.ID, "running", 60*time.Second)
 		acknowledged := a.sender.stop()
 		checkGreeted(t, a.App, acknowledged)
+		checkActs(t, witness, a.App, a.deaths)
 	}
 }
 
@@ -81,6 +91,7 @@ type stormApp struct {
 	fleet  *rig.Fleet
 	sender *sender
 	before uint64
+	deaths int
 }
 
 // goOn waits until the application runs and has answered an event since it did so

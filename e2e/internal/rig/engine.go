@@ -245,21 +245,6 @@ func output(t testing.TB, name string, arguments ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// CountEvents counts the engine's events of one kind about a container, by name,
-// since it was created.
-func CountEvents(t testing.TB, name, action string) int {
-	t.Helper()
-	created, err := time.Parse(time.RFC3339Nano, Inspect(t, name).Created)
-	if err != nil {
-		t.Fatalf("when %s was created: %v", name, err)
-	}
-	// With its fraction: a whole second would leave out what happened in this one.
-	until := fmt.Sprintf("%.9f", float64(time.Now().UnixNano())/1e9)
-	out := output(t, "docker", "events", "--since", strconv.FormatInt(created.Unix(), 10), "--until", until,
-		"--filter", "container="+name, "--filter", "event="+action, "--format", "{{.Action}}")
-	return len(strings.Fields(out))
-}
-
 // OnEvent calls do at the engine's next event of one kind about a container, and
 // then closes the channel.
 func OnEvent(t testing.TB, name, action string, do func()) <-chan struct{} {

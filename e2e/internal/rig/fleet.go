@@ -155,11 +155,18 @@ func (f *Fleet) CreateApp(t testing.TB, name string, labels ...string) *App {
 // Create is CreateApp of another image, with variables added to its environment.
 func (f *Fleet) Create(t testing.TB, image string, environment []string, name string, labels ...string) *App {
 	t.Helper()
+	app := f.Order(t, image, environment, name, labels...)
+	f.InState(t, app.ID, "running", 30*time.Second)
+	return app
+}
+
+// Order is Create without waiting for more than the acknowledgement: the container
+// comes later. It asks again and again under the same request id.
+func (f *Fleet) Order(t testing.TB, image string, environment []string, name string, labels ...string) *App {
+	t.Helper()
 	name += "-" + RunID()
 	RemoveByName(t, name)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	_, err := f.API.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{
+	request := &fleetv1.CreateInstanceRequest{
 		Name: name, HostId: f.HostID, Start: true, RequestId: "create-" + name,
 		Container: &fleetv1.ContainerSpec{
 			Image:       image,
@@ -167,11 +174,13 @@ func (f *Fleet) Create(t testing.TB, image string, environment []string, name st
 			Labels:      Labels(append([]string{"chartroom.instance", name}, labels...)...),
 			Mounts:      []string{Volume(t) + ":/run/chartroom"},
 		},
-	})
-	if err != nil {
-		t.Fatalf("create %s: %v", name, err)
 	}
-	f.InState(t, name+"@"+f.HostID, "running", 30*time.Second)
+	Eventually(t, 30*time.Second, "create "+name, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := f.API.CreateInstance(ctx, request)
+		return err
+	})
 	return &App{ID: name + "@" + f.HostID, Name: name, fleet: f}
 }
 

@@ -183,23 +183,23 @@ func (ip *Interpreter) selectTransitions(ev *Event) *move {
 }
 
 // selectFor takes, for each atomic state in document order, the first matching
-// transition of it or of its ancestors whose guard holds. A guard is evaluated
-// once, though many atomic states may ask for it. nil means none.
+// transition of it or of its ancestors whose guard holds. What an ancestor has to
+// say is asked once, though many atomic states come to it: the first of them took
+// its transition, or found none there and further out. nil means none.
 func (ip *Interpreter) selectFor(p *plan) *move {
-	if len(p.candidates) == 0 {
+	if len(p.begins) == 0 {
 		return nil
 	}
 	enabled := p.first
 	if p.guarded {
 		w := ip.work
 		enabled = w.enabled[:0]
-		w.asked = w.asked[:0]
-		for _, candidates := range p.candidates {
-			for _, t := range candidates {
-				if ip.holds(t) {
-					if !slices.Contains(enabled, t) {
-						enabled = append(enabled, t)
-					}
+		w.asked = append(w.asked[:0], make([]bool, len(p.stages))...)
+		for _, at := range p.begins {
+			for ; at >= 0 && !w.asked[at]; at = p.stages[at].next {
+				w.asked[at] = true
+				if t := ip.firstThatHolds(p.stages[at].transitions); t != nil {
+					enabled = append(enabled, t)
 					break
 				}
 			}
@@ -218,26 +218,13 @@ func (ip *Interpreter) selectFor(p *plan) *move {
 	return m
 }
 
-// answer is what a guard said during one selection.
-type answer struct {
-	guard *transition
-	holds bool
-}
-
-func (ip *Interpreter) holds(t *transition) bool {
-	if t.cond == nil {
-		return true
-	}
-	for _, a := range ip.work.asked {
-		if a.guard == t {
-			return a.holds
+func (ip *Interpreter) firstThatHolds(transitions []*transition) *transition {
+	for _, t := range transitions {
+		if t.cond == nil || ip.condition(t.cond, "transition", Position{Line: t.taken.Line}) {
+			return t
 		}
 	}
-	ok := ip.condition(t.cond, "transition", Position{Line: t.taken.Line})
-	if !t.source.isAtomic() {
-		ip.work.asked = append(ip.work.asked, answer{t, ok})
-	}
-	return ok
+	return nil
 }
 
 // nameMatch says whether one of the descriptors matches the name (SCXML 3.12.1).
@@ -253,16 +240,24 @@ func nameMatch(descriptors []string, name string) bool {
 // removeConflictingTransitions (function removeConflictingTransitions): of two
 // transitions that would leave the same state the one whose source is further
 // inside wins, else the one that comes first.
+//
+// The exit set of a transition is what is active inside of its domain, which
+// is never nothing: its source is active. So two exit sets intersect exactly when one
+// domain is the other or inside of it.
 func (ip *Interpreter) removeConflictingTransitions(enabled []*transition) []*transition {
 	if len(enabled) < 2 {
 		return enabled
+	}
+	domains := make(map[*transition]*state, len(enabled))
+	for _, t := range enabled {
+		domains[t] = ip.getTransitionDomain(t)
 	}
 	var filtered []*transition
 	for _, t1 := range enabled {
 		preempted := false
 		var remove []*transition
 		for _, t2 := range filtered {
-			if !intersects(ip.computeExitSet([]*transition{t1}), ip.computeExitSet([]*transition{t2})) {
+			if d1, d2 := domains[t1], domains[t2]; d1 == nil || d2 == nil || d1 != d2 && !isDescendant(d1, d2) && !isDescendant(d2, d1) {
 				continue
 			}
 			if isDescendant(t1.source, t2.source) {
@@ -278,10 +273,6 @@ func (ip *Interpreter) removeConflictingTransitions(enabled []*transition) []*tr
 		}
 	}
 	return filtered
-}
-
-func intersects(a, b []*state) bool {
-	return slices.ContainsFunc(a, func(s *state) bool { return slices.Contains(b, s) })
 }
 
 // microstep (procedure microstep).
@@ -305,8 +296,8 @@ func (ip *Interpreter) exitStates(enabled *move) {
 	for _, s := range enabled.exit {
 		for _, h := range s.history {
 			var recorded []*state
-			for _, s0 := range ip.configuration.states {
-				if h.kind == KindHistoryDeep && s0.isAtomic() && isDescendant(s0, s) || h.kind == KindHistoryShallow && s0.parent == s {
+			for _, s0 := range ip.configuration.inside(s) {
+				if h.kind == KindHistoryDeep && s0.isAtomic() || h.kind == KindHistoryShallow && s0.parent == s {
 					recorded = append(recorded, s0)
 				}
 			}
@@ -322,18 +313,13 @@ func (ip *Interpreter) exitStates(enabled *move) {
 	}
 }
 
-// computeExitSet (procedure computeExitSet).
-func (ip *Interpreter) computeExitSet(transitions []*transition) []*state {
+// computeExitSet (procedure computeExitSet). domains are those of the transitions,
+// of which none is inside of another; nil for targetless ones.
+func (ip *Interpreter) computeExitSet(domains []*state) []*state {
 	var exit []*state
-	for _, t := range transitions {
-		if len(t.targets) == 0 {
-			continue
-		}
-		domain := ip.getTransitionDomain(t)
-		for _, s := range ip.configuration.states {
-			if isDescendant(s, domain) && !slices.Contains(exit, s) {
-				exit = append(exit, s)
-			}
+	for _, domain := range domains {
+		if domain != nil {
+			exit = append(exit, ip.configuration.inside(domain)...)
 		}
 	}
 	return exit
@@ -354,11 +340,25 @@ type entrySet struct {
 	statesToEnter         []*state
 	statesForDefaultEntry []*state
 	defaultHistoryContent map[*state][]executable
+	// added are statesToEnter as a set, reached those and all their ancestors.
+	// descended are the states that addDescendantStatesToEnter was called with: to
+	// do it again would add nothing, and many ways may lead to a state.
+	added, reached, descended bitset
+}
+
+func newEntrySet(c *Chart) entrySet {
+	n := len(c.states)
+	return entrySet{added: newBitset(n), reached: newBitset(n), descended: newBitset(n)}
 }
 
 func (e *entrySet) add(s *state) {
-	if !slices.Contains(e.statesToEnter, s) {
-		e.statesToEnter = append(e.statesToEnter, s)
+	if e.added.has(s.order) {
+		return
+	}
+	e.added.add(s.order)
+	e.statesToEnter = append(e.statesToEnter, s)
+	for ; s != nil && !e.reached.has(s.order); s = s.parent {
+		e.reached.add(s.order)
 	}
 }
 
@@ -444,6 +444,10 @@ func (ip *Interpreter) computeEntrySet(transitions []*transition, domains []*sta
 
 // addDescendantStatesToEnter (procedure addDescendantStatesToEnter).
 func (ip *Interpreter) addDescendantStatesToEnter(s *state, e *entrySet) {
+	if e.descended.has(s.order) {
+		return
+	}
+	e.descended.add(s.order)
 	if s.kind.IsHistory() {
 		targets, recorded := ip.historyValue(s)
 		if !recorded {
@@ -489,7 +493,7 @@ func (ip *Interpreter) addAncestorStatesToEnter(s, ancestor *state, e *entrySet)
 // enterRegions enters the children of a parallel state that no target names.
 func (ip *Interpreter) enterRegions(parallel *state, e *entrySet) {
 	for _, child := range parallel.children {
-		if !slices.ContainsFunc(e.statesToEnter, func(s *state) bool { return s == child || isDescendant(s, child) }) {
+		if !e.reached.has(child.order) {
 			ip.addDescendantStatesToEnter(child, e)
 		}
 	}
@@ -536,25 +540,30 @@ func (ip *Interpreter) findLCCA(states []*state) *state {
 }
 
 // getEffectiveTargetStates (function getEffectiveTargetStates): targets with
-// history resolved.
+// history resolved, each history once, since many ways may lead to it.
 func (ip *Interpreter) getEffectiveTargetStates(t *transition) []*state {
+	if !slices.ContainsFunc(t.targets, func(s *state) bool { return s.kind.IsHistory() }) {
+		return t.targets
+	}
 	var targets []*state
-	add := func(list []*state) {
+	seen := newBitset(len(ip.chart.states))
+	var add func(list []*state)
+	add = func(list []*state) {
 		for _, s := range list {
-			if !slices.Contains(targets, s) {
+			if seen.has(s.order) {
+				continue
+			}
+			seen.add(s.order)
+			if !s.kind.IsHistory() {
 				targets = append(targets, s)
+			} else if recorded, ok := ip.historyValue(s); ok {
+				add(recorded)
+			} else {
+				add(s.initial.targets)
 			}
 		}
 	}
-	for _, s := range t.targets {
-		if !s.kind.IsHistory() {
-			add([]*state{s})
-		} else if recorded, ok := ip.historyValue(s); ok {
-			add(recorded)
-		} else {
-			add(ip.getEffectiveTargetStates(s.initial))
-		}
-	}
+	add(t.targets)
 	return targets
 }
 
@@ -568,15 +577,8 @@ func getProperAncestors(s, stop *state) []*state {
 	return out
 }
 
-// isDescendant (function isDescendant).
+// isDescendant (function isDescendant). What is inside of a state follows it in
+// document order up to its last.
 func isDescendant(s, ancestor *state) bool {
-	if s == nil || ancestor == nil {
-		return false
-	}
-	for p := s.parent; p != nil; p = p.parent {
-		if p == ancestor {
-			return true
-		}
-	}
-	return false
+	return s != nil && ancestor != nil && ancestor.order < s.order && s.order <= ancestor.last
 }

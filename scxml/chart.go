@@ -39,8 +39,13 @@ type state struct {
 	order    int
 	parent   *state
 	children []*state // history excluded
-	history  []*state
-	initial  *transition
+	// history has the first of each kind, which records for the others.
+	history []*state
+	// recorder is, of a history, the one that records for it.
+	recorder *state
+	// last is the order of the last state inside; its own when there is none.
+	last    int
+	initial *transition
 	// transitions in document order.
 	transitions     []*transition
 	onentry, onexit [][]executable
@@ -147,10 +152,14 @@ type Problem struct {
 func (c *Chart) Problems() []Problem { return slices.Clone(c.problems) }
 
 // Bounded says that no expression of the chart can take more time or memory than
-// in proportion to its text and the data, so that [Limits] bound a session
-// altogether. A chart with scripts, or with calls of functions other than In, is
-// not: run it where it can be ended, if it is not trusted.
+// in proportion to its text and the data, and that its states and transitions are so
+// few (4,096) that to compare each with each is nothing: so that [Limits] bound a
+// session altogether. A chart with scripts, or with calls of functions other than In,
+// is not: run it where it can be ended, if it is not trusted.
 func (c *Chart) Bounded() bool { return !c.unbounded }
+
+// boundedStates is the number of states and transitions of a chart that is Bounded.
+const boundedStates = 4096
 
 // compiler holds what is needed while compiling.
 type compiler struct {
@@ -184,15 +193,27 @@ func (k *compiler) compile() error {
 		}
 		for _, child := range s.Children {
 			if child.Kind.IsHistory() {
-				t.history = append(t.history, c.states[child.Order])
+				h := c.states[child.Order]
+				i := slices.IndexFunc(t.history, func(other *state) bool { return other.kind == h.kind })
+				if i < 0 {
+					i, t.history = len(t.history), append(t.history, h)
+				}
+				h.recorder = t.history[i]
 			} else {
 				t.children = append(t.children, c.states[child.Order])
 			}
 		}
 	}
+	for i, s := range slices.Backward(c.states) {
+		s.last = max(s.last, i)
+		if s.parent != nil {
+			s.parent.last = max(s.parent.last, s.last)
+		}
+	}
 	for i, s := range all {
 		k.state(c.states[i], s)
 	}
+	c.unbounded = c.unbounded || len(c.states)+k.transitions > boundedStates
 	for _, e := range k.doc.scripts {
 		x, err := k.script(e)
 		if err != nil {

@@ -2,7 +2,11 @@
 
 package scxml
 
-import "time"
+import (
+	"time"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
+)
 
 // Effect is one thing that a step asks the world to do. The set is closed:
 // [Send], [Cancel], [Invoke], [Uninvoke], [Forward], [Log] and [Done], always as
@@ -14,7 +18,8 @@ type Effect interface {
 	// "invoke", "uninvoke", "forward", "log" or "done". It is meant as the
 	// tag of a stored effect.
 	Kind() string
-	effect()
+	// size is about what it takes in memory beyond its own struct.
+	size() int
 }
 
 // SCXMLProcessor is the canonical type of the SCXML event I/O processor
@@ -152,13 +157,35 @@ func (Log) Kind() string { return "log" }
 // Kind implements [Effect].
 func (Done) Kind() string { return "done" }
 
-func (Send) effect()     {}
-func (Cancel) effect()   {}
-func (Invoke) effect()   {}
-func (Uninvoke) effect() {}
-func (Forward) effect()  {}
-func (Log) effect()      {}
-func (Done) effect()     {}
+func (e Send) size() int {
+	n := len(e.SendID) + len(e.Target) + len(e.Type) + e.Event.size()
+	for _, p := range e.Params {
+		n += len(p.Name) + sizeOf(p.Value)
+	}
+	return n
+}
+
+func (e Cancel) size() int   { return len(e.SendID) }
+func (e Uninvoke) size() int { return len(e.ID) }
+func (e Forward) size() int  { return e.Event.size() }
+func (e Log) size() int      { return sizeOf(e.Value) }
+func (e Done) size() int     { return sizeOf(e.Data) }
+
+func (e Invoke) size() int {
+	n := len(e.ID) + len(e.Src) + sizeOf(e.Content)
+	if e.Data != nil {
+		n += sizeOf(e.Data)
+	}
+	return n
+}
+
+// sizeOf is the size of data; a limit larger than this is none.
+func sizeOf(v any) int {
+	if v == nil {
+		return 0
+	}
+	return datamodel.Size(v, 1<<40)
+}
 
 // Delayed is a <send> whose delay has not passed yet (SCXML 6.2.4). It is part
 // of the session and of its snapshot: [Interpreter.Pending] is the only truth

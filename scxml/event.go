@@ -48,6 +48,8 @@ type Event struct {
 	Raw string `json:"raw,omitempty"`
 }
 
+func (ev Event) size() int { return len(ev.Name) + len(ev.SendID) + len(ev.Raw) + sizeOf(ev.Data) }
+
 // Input is everything that a step may know about the world. Two calls with the
 // same chart, the same session and an equal Input give the same result byte for
 // byte; a log of inputs is therefore enough to replay a session.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
@@ -29,6 +30,8 @@ type Interpreter struct {
 	// work is what lives only while a call runs; nil between calls.
 	work *work
 
+	interrupted atomic.Bool
+
 	// The first microstep of the last call and its event, which the trace
 	// points to until the next one.
 	first [1]Microstep
@@ -44,6 +47,8 @@ type rare struct {
 	entered bitset
 	history map[*state][]*state
 	pending []Delayed
+	// bytes is the size of the pending sends when there were `counted` of them.
+	counted, bytes int
 	// invocations are in the order in which they were started.
 	invocations []*invocation
 	// sends, delays and invokes count the ids that were made.
@@ -313,8 +318,11 @@ func (ip *Interpreter) eachEnabled(f func(*transition) bool) {
 	}
 }
 
-// Interrupt ends a script that is running in another goroutine: what it was
-// evaluating fails, and so does everything evaluated after it. It is for an
-// environment that measures wall time. The step is then worthless: discard the
-// interpreter and restore the last snapshot.
-func (ip *Interpreter) Interrupt() { ip.data.Interrupt() }
+// Interrupt ends a call that is running in another goroutine: what it was
+// evaluating fails, and so does everything evaluated after it; no microstep begins
+// any more. It is for an environment that measures wall time. The step is then
+// worthless: discard the interpreter and restore the last snapshot.
+func (ip *Interpreter) Interrupt() {
+	ip.interrupted.Store(true)
+	ip.data.Interrupt()
+}

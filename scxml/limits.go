@@ -27,12 +27,19 @@ type Limits struct {
 	// Pending is the number of delayed sends. A <send> beyond it raises
 	// error.execution. Default 10,000.
 	Pending int
+	// PendingBytes is the size of all delayed sends. A <send> beyond it raises
+	// error.execution. Default 1 MiB.
+	PendingBytes int
 	// Queue is the number of events waiting inside a session. A session that
 	// exceeds it is ended with [Done.Fault]. Default 100,000.
 	Queue int
 	// Effects is the number of effects of one call. A session that exceeds it
 	// is ended with [Done.Fault]. Default 100,000.
 	Effects int
+	// StepBytes is the size of the effects of one call and of the events that the
+	// session sends to itself in it. A session that exceeds it is ended with
+	// [Done.Fault]. Default 16 MiB.
+	StepBytes int
 	// Iterations is the number of <foreach> iterations in one call. Beyond it
 	// error.execution is raised. Default 1,000,000.
 	Iterations int
@@ -49,8 +56,10 @@ func DefaultLimits() Limits {
 		Microsteps:    10_000,
 		DataBytes:     1 << 20,
 		Pending:       10_000,
+		PendingBytes:  1 << 20,
 		Queue:         100_000,
 		Effects:       100_000,
+		StepBytes:     16 << 20,
 		Iterations:    1_000_000,
 		ScriptDepth:   512,
 	}
@@ -64,8 +73,8 @@ func (l Limits) resolved() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ v, d *int }{
 		{&l.DocumentBytes, &d.DocumentBytes}, {&l.Depth, &d.Depth}, {&l.Elements, &d.Elements},
-		{&l.Microsteps, &d.Microsteps}, {&l.DataBytes, &d.DataBytes}, {&l.Pending, &d.Pending},
-		{&l.Queue, &d.Queue}, {&l.Effects, &d.Effects}, {&l.Iterations, &d.Iterations},
+		{&l.Microsteps, &d.Microsteps}, {&l.DataBytes, &d.DataBytes}, {&l.Pending, &d.Pending}, {&l.PendingBytes, &d.PendingBytes},
+		{&l.Queue, &d.Queue}, {&l.Effects, &d.Effects}, {&l.StepBytes, &d.StepBytes}, {&l.Iterations, &d.Iterations},
 		{&l.ScriptDepth, &d.ScriptDepth},
 	} {
 		switch {

@@ -5,6 +5,7 @@ package scxml_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,12 @@ func TestHostile(t *testing.T) {
 			<state id="a"><onentry><foreach array="l" item="i"><foreach array="l" item="j"><assign location="n" expr="n+1"/></foreach></foreach></onentry></state>`, false, "iterations"},
 		{"pending", `<datamodel><data id="l">[1,2,3,4,5,6,7,8,9,10,11,12]</data></datamodel>
 			<state id="a"><onentry><foreach array="l" item="i"><send event="e" delay="1s"/></foreach></onentry></state>`, false, "delayed sends"},
+		{"large effects", `<datamodel><data id="l">[1,2,3,4,5,6,7,8,9,10,11,12]</data></datamodel>
+			<state id="a"><onentry><foreach array="l" item="i"><log expr="l"/><log expr="l"/></foreach></onentry></state>`, true, "bytes of effects"},
+		{"large events", `<datamodel><data id="l">[1,2,3,4,5,6,7,8,9,10,11,12]</data></datamodel>
+			<state id="a"><onentry><foreach array="l" item="i"><raise event="e"/><send event="f"><param name="l" expr="[l,l]"/></send></foreach></onentry></state>`, true, "bytes of effects and events"},
+		{"large delayed sends", `<datamodel><data id="l">[1,2,3,4,5,6,7,8,9,10,11,12]</data></datamodel>
+			<state id="a"><onentry><foreach array="[1,2,3,4,5,6,7,8]" item="i"><send event="e" delay="1s"><param name="l" expr="[l,l,l,l,l]"/></send></foreach></onentry></state>`, false, "bytes in delayed sends"},
 		{"recursion", `<state id="a"><onentry><script>function f() { f() } f()</script></onentry></state>`, false, "nested calls"},
 		{"large value", `<datamodel><data id="x" expr="''"/></datamodel><state id="a"><onentry><assign location="x" expr="new Array(5000).join('x')"/></onentry></state>`, false, "limit"},
 		{"aliases", `<datamodel><data id="x" expr="[1]"/></datamodel><state id="a"><onentry>` +
@@ -63,7 +70,7 @@ func TestHostile(t *testing.T) {
 		{"throwing getter", `<datamodel><data id="x"/></datamodel><state id="a"><onentry><script>x = {get a() { throw new Error('up') }}</script></onentry></state>`, false, "up"},
 		{"throwing toString", `<state id="a"><onentry><script>throw {toString: function() { throw 1 }}</script></onentry></state>`, false, "exception"},
 	}
-	limits := scxml.Limits{Microsteps: 50, Queue: 100, Effects: 100, Iterations: 130, Pending: 10, DataBytes: 4096}
+	limits := scxml.Limits{Microsteps: 50, Queue: 100, Effects: 100, StepBytes: 2500, Iterations: 130, Pending: 10, PendingBytes: 4096, DataBytes: 4096}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -201,5 +208,76 @@ func TestBounded(t *testing.T) {
 		if c.Bounded() != test.want {
 			t.Errorf("%s: bounded %v, want %v", test.content, c.Bounded(), test.want)
 		}
+	}
+}
+
+// What a document of little more than the size of a page can ask for by its
+// structure alone is worked out in moderate time: each of these took for ever.
+func TestHostileStructure(t *testing.T) {
+	t.Parallel()
+	var histories, nested strings.Builder
+	for i := range 60 {
+		for _, h := range "ab" {
+			fmt.Fprintf(&histories, `<history id="h%d%c" type="deep"><transition target="h%da h%db"/></history>`, i, h, i+1, i+1)
+		}
+	}
+	for i := range 60 {
+		ids := make([]string, 0, 60)
+		for n := i; n < 60; n++ {
+			ids = append(ids, fmt.Sprintf("s%d", n))
+		}
+		fmt.Fprintf(&nested, `<state id="s%d" initial="%s">`, i, strings.Join(append(ids[1:], "s60"), " "))
+	}
+	regions := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `<state id="r%d"><transition event="e" target="s%d"/><transition event="e" cond="In('r0')"/><state id="s%d"/><final id="f%d"/></state>`, i, i, i, i)
+		}
+		return b.String()
+	}
+	for name, body := range map[string]string{
+		"histories": `<state id="z"><transition event="e" target="h0a"/></state><parallel id="p">` + histories.String() +
+			`<history id="h60a"><transition target="x"/></history><history id="h60b"><transition target="x"/></history><state id="x"/></parallel>`,
+		"initial states":  nested.String() + `<state id="s60"/>` + strings.Repeat(`</state>`, 60),
+		"regions":         `<parallel id="p">` + regions(600) + `</parallel>`,
+		"regions in turn": `<parallel id="p"><transition event="e" cond="In('none')"/>` + regions(600) + `</parallel>`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ip, _ := start(t, body, scxml.Limits{})
+			if !ip.Chart().Bounded() {
+				t.Error("it is not taken for bounded")
+			}
+			if _, err := ip.Deliver(scxml.Event{Name: "e"}, scxml.Input{Now: time.Unix(1, 0)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	ip, _ := start(t, `<parallel id="p">`+regions(1500)+`</parallel>`, scxml.Limits{})
+	if ip.Chart().Bounded() {
+		t.Error("thousands of states and transitions are taken for bounded")
+	}
+}
+
+// An interruption ends a loop in which no script runs.
+func TestInterruptWithoutScripts(t *testing.T) {
+	t.Parallel()
+	limits := scxml.Limits{Microsteps: -1}
+	begun := make(chan *scxml.Interpreter, 1)
+	d, err := scxml.Parse("loop", []byte(head+`<state id="a"><transition target="b"/></state><state id="b"><transition target="a"/></state></scxml>`), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := scxml.Compile(d, scxml.Options{Limits: limits, NoTrace: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { (<-begun).Interrupt() }()
+	ip, _, err := scxml.Start(c, scxml.Input{Begun: func(ip *scxml.Interpreter) { begun <- ip }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done := ip.Finished(); done == nil || done.Fault != "interrupted" {
+		t.Errorf("ended with %v, want interrupted", done)
 	}
 }

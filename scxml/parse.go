@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -58,6 +57,7 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	}
 	var root *Element
 	var open []*Element
+	declared := namespaces{}
 	count := 0
 	fail := func(p Position, format string, args ...any) error {
 		return &SyntaxError{Name: name, Position: p, Message: fmt.Sprintf(format, args...)}
@@ -105,7 +105,8 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 				}
 				e.Attrs = append(e.Attrs, Attr{a.Name.Space, a.Name.Local, a.Value})
 			}
-			if prefix, ok := unbound(e, open); ok {
+			declared.add(e, 1)
+			if prefix, ok := declared.unbound(e); ok {
 				return nil, fail(at, "prefix %q is not declared", prefix)
 			}
 			if len(open) == 0 {
@@ -116,6 +117,7 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			}
 			open = append(open, e)
 		case xml.EndElement:
+			declared.add(open[len(open)-1], -1)
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) == 0 {
@@ -138,22 +140,26 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	return root, nil
 }
 
-// unbound finds a prefix of e that neither e nor one around it declares. The
-// decoder leaves it as the namespace.
-func unbound(e *Element, around []*Element) (prefix string, found bool) {
+// namespaces counts the declarations that are in force.
+type namespaces map[string]int
+
+func (n namespaces) add(e *Element, count int) {
+	for _, a := range e.Attrs {
+		if a.Space == "xmlns" {
+			n[a.Value] += count
+		}
+	}
+}
+
+// unbound finds a prefix of e that is not declared. The decoder leaves it as the
+// namespace.
+func (n namespaces) unbound(e *Element) (prefix string, found bool) {
 	declared := func(space string) bool {
 		switch space {
 		case "", "xmlns", "xml", "http://www.w3.org/XML/1998/namespace":
 			return true
 		}
-		for _, o := range slices.Backward(append(around[:len(around):len(around)], e)) {
-			for _, a := range o.Attrs {
-				if a.Space == "xmlns" && a.Value == space {
-					return true
-				}
-			}
-		}
-		return false
+		return n[space] > 0
 	}
 	if !declared(e.Space) {
 		return e.Space, true

@@ -56,6 +56,7 @@ func TestParseRefuses(t *testing.T) {
 		{"final in parallel", head + `<parallel id="a"><final id="b"/></parallel></scxml>`, "1:", "not allowed inside <parallel>"},
 		{"transition of final", head + `<final id="a"><transition event="e" target="a"/></final></scxml>`, "1:", "not allowed inside <final>"},
 		{"script in state", head + `<state id="a"><script>1</script></state></scxml>`, "1:", "not allowed inside <state>"},
+		{"history circle", head + `<state id="a"><history id="h" type="deep"><transition target="g"/></history><history id="g" type="deep"><transition target="h"/></history><state id="a1"/></state></scxml>`, "1:", "leads back"},
 		{"guarded initial", head + `<state id="a"><initial><transition cond="true" target="b"/></initial><state id="b"/></state></scxml>`, "1:", "cannot have event or cond"},
 		{"initial twice", head + `<state id="a" initial="b"><initial><transition target="b"/></initial><state id="b"/></state></scxml>`, "1:", "both <initial>"},
 		{"elseif after else", head + `<state id="a"><onentry><if cond="1"><else/><elseif cond="2"/></if></onentry></state></scxml>`, "1:", "after <else>"},

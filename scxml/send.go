@@ -137,6 +137,9 @@ func (x *send) send(ip *Interpreter, id string) error {
 	if len(ip.pending()) >= ip.chart.limits.Pending {
 		return fmt.Errorf("more than %d delayed sends", ip.chart.limits.Pending)
 	}
+	if most := ip.chart.limits.PendingBytes; ip.pendingBytes()+s.size() > most {
+		return fmt.Errorf("more than %d bytes in delayed sends", most)
+	}
 	ip.seldom().delays++
 	d := Delayed{Seq: ip.rare.delays, Due: ip.now.Add(delay), Delay: delay, Resume: x.resume, Send: s}
 	ip.addPending(d)
@@ -145,10 +148,28 @@ func (x *send) send(ip *Interpreter, id string) error {
 	return nil
 }
 
+// pendingBytes is the size of the delayed sends. They are counted again when
+// some have gone since.
+func (ip *Interpreter) pendingBytes() int {
+	r := ip.rare
+	if r == nil {
+		return 0
+	}
+	if len(r.pending) != r.counted {
+		r.counted, r.bytes = len(r.pending), 0
+		for _, d := range r.pending {
+			r.bytes += d.Send.size()
+		}
+	}
+	return r.bytes
+}
+
 // addPending keeps pending in the order in which sends are due.
 func (ip *Interpreter) addPending(d Delayed) {
-	i, _ := slices.BinarySearchFunc(ip.rare.pending, d, compareDelayed)
-	ip.rare.pending = slices.Insert(ip.rare.pending, i, d)
+	r, bytes := ip.rare, ip.pendingBytes()+d.Send.size()
+	i, _ := slices.BinarySearchFunc(r.pending, d, compareDelayed)
+	r.pending = slices.Insert(r.pending, i, d)
+	r.counted, r.bytes = len(r.pending), bytes
 }
 
 func compareDelayed(a, b Delayed) int {

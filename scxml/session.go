@@ -86,6 +86,8 @@ type work struct {
 	internalQueue, externalQueue queue
 	statesToInvoke               []*state
 	microsteps, iterations       int
+	// bytes is the size of what Limits.StepBytes bounds.
+	bytes int
 
 	// current is the move being made: its first `exited` states have been
 	// left, its first `entered` ones entered.
@@ -93,7 +95,7 @@ type work struct {
 	exited, entered int
 	// enabled and asked serve selectFor; consulted says that history was read.
 	enabled   []*transition
-	asked     []answer
+	asked     []bool
 	consulted bool
 	// untraced is where records go that nobody wants, and their event.
 	untraced Microstep
@@ -142,7 +144,7 @@ func (ip *Interpreter) end() Macrostep {
 	w.internalQueue.reset(64)
 	w.externalQueue.reset(64)
 	w.statesToInvoke, w.current = nil, nil
-	w.microsteps, w.iterations, w.exited, w.entered = 0, 0, 0, 0
+	w.microsteps, w.iterations, w.bytes, w.exited, w.entered = 0, 0, 0, 0, 0
 	if ip.chart.options.NoTrace {
 		w.untraced, w.event = Microstep{}, Event{}
 	}
@@ -185,6 +187,7 @@ func (ip *Interpreter) beginMicrostep(ev *Event) {
 	if w.microsteps++; w.microsteps > ip.chart.limits.Microsteps {
 		ip.breakOff("more than %d microsteps in one step", ip.chart.limits.Microsteps)
 	}
+	ip.charge(0)
 }
 
 // record is the microstep being made. The pointer is good until the next one
@@ -212,22 +215,36 @@ func (ip *Interpreter) emit(e Effect) {
 		ip.breakOff("more than %d effects in one step", ip.chart.limits.Effects)
 		return
 	}
+	if ip.charge(e.size()); ip.broken() {
+		return
+	}
 	ip.work.step.Effects = append(ip.work.step.Effects, e)
 }
 
 func (ip *Interpreter) enqueueInternal(ev Event) {
 	ip.work.internalQueue.put(ev)
-	ip.checkQueues()
+	ip.checkQueues(ev)
 }
 
 func (ip *Interpreter) enqueueExternal(ev Event) {
 	ip.work.externalQueue.put(ev)
-	ip.checkQueues()
+	ip.checkQueues(ev)
 }
 
-func (ip *Interpreter) checkQueues() {
+func (ip *Interpreter) checkQueues(ev Event) {
+	ip.charge(ev.size())
 	if ip.work.internalQueue.len()+ip.work.externalQueue.len() > ip.chart.limits.Queue {
 		ip.breakOff("more than %d events waiting in the session", ip.chart.limits.Queue)
+	}
+}
+
+// charge counts what a step keeps in memory until it ends.
+func (ip *Interpreter) charge(bytes int) {
+	if ip.work.bytes += bytes; ip.work.bytes > ip.chart.limits.StepBytes {
+		ip.breakOff("more than %d bytes of effects and events in one step", ip.chart.limits.StepBytes)
+	}
+	if ip.interrupted.Load() {
+		ip.breakOff("interrupted")
 	}
 }
 
@@ -272,10 +289,10 @@ func (ip *Interpreter) finish(done Done) {
 // of a microstep: states are left and entered one by one.
 func (ip *Interpreter) isActive(s *state) bool {
 	if w := ip.work; w != nil && w.current != nil {
-		if slices.Contains(w.current.enter[:w.entered], s) {
+		if _, entered := slices.BinarySearchFunc(w.current.enter[:w.entered], s, entryOrder); entered {
 			return true
 		}
-		if slices.Contains(w.current.exit[:w.exited], s) {
+		if _, exited := slices.BinarySearchFunc(w.current.exit[:w.exited], s, exitOrder); exited {
 			return false
 		}
 	}
@@ -294,7 +311,7 @@ func (ip *Interpreter) historyValue(h *state) (states []*state, recorded bool) {
 	if ip.rare == nil {
 		return nil, false
 	}
-	states, recorded = ip.rare.history[h]
+	states, recorded = ip.rare.history[h.recorder]
 	return states, recorded
 }
 
@@ -303,7 +320,7 @@ func (ip *Interpreter) setHistory(h *state, states []*state) {
 	if r.history == nil {
 		r.history = map[*state][]*state{}
 	}
-	r.history[h] = states
+	r.history[h.recorder] = states
 }
 
 // firstEntry says whether s is entered for the first time, and notes it.

@@ -250,3 +250,36 @@ func (b *builder) defaults(s *State) error {
 	}
 	return nil
 }
+
+// circles refuses histories whose defaults lead back to themselves by way of
+// others: none of them names a configuration (SCXML 3.10). Only histories can, since
+// what a state begins with is inside of it.
+func (b *builder) circles() error {
+	const under, done = 1, 2
+	mark := map[*State]int{}
+	var visit func(h *State) error
+	visit = func(h *State) error {
+		mark[h] = under
+		for _, t := range h.Initial.Targets {
+			switch {
+			case !t.Kind.IsHistory():
+			case mark[t] == under:
+				return b.fail(h.Initial.Position, "the default of history %q leads back to it by way of history %q", t.ID, h.ID)
+			case mark[t] != done:
+				if err := visit(t); err != nil {
+					return err
+				}
+			}
+		}
+		mark[h] = done
+		return nil
+	}
+	for _, s := range b.doc.States {
+		if s.Kind.IsHistory() && mark[s] == 0 {
+			if err := visit(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -116,7 +116,7 @@ func (b *builder) build(root *Element) (*Document, error) {
 			return nil, err
 		}
 	}
-	return d, nil
+	return d, b.circles()
 }
 
 // check tests e and everything SCXML inside it against rules.

@@ -115,6 +115,13 @@ type configuration struct {
 	next      *configuration // in the same bucket
 }
 
+// inside lists the states of the configuration that are descendants of s.
+func (k *configuration) inside(s *state) []*state {
+	from, _ := slices.BinarySearchFunc(k.states, s.order+1, func(s *state, order int) int { return cmp.Compare(s.order, order) })
+	to, _ := slices.BinarySearchFunc(k.states, s.last+1, func(s *state, order int) int { return cmp.Compare(s.order, order) })
+	return k.states[from:to]
+}
+
 // find looks up the configuration with the states of set; nil if it is new.
 func (m *memory) find(set bitset) *configuration {
 	for k := m.buckets[set.hash()&uint64(len(m.buckets)-1)].Load(); k != nil; k = k.next {
@@ -164,15 +171,26 @@ func (m *memory) configuration(c *Chart, set bitset) *configuration {
 
 // plan is what may be selected in a configuration by the events of a class.
 type plan struct {
-	// candidates has, for each atomic state that has any, the matching
-	// transitions of it and of its ancestors, inner ones first.
-	candidates [][]*transition
+	// stages has each active state with matching transitions once; begins is where
+	// the way outwards begins for each atomic state that has any on its way.
+	stages []stage
+	begins []int
 	// guarded says that a candidate has a condition; without one the first
 	// candidate of each atomic state is selected.
 	guarded bool
 	// first is what is selected without conditions.
 	first []*transition
 	moves atomic.Pointer[[]*move]
+}
+
+// stage is a state on the way from an atomic state outwards.
+type stage struct {
+	// transitions are those of the state that match, up to the first without a
+	// condition.
+	transitions []*transition
+	// next is the index of the stage around it, -1 when nothing further out can be
+	// selected.
+	next int
 }
 
 // plan gives the plan for events of a class, or for eventless transitions.
@@ -194,26 +212,50 @@ func (k *configuration) plan(m *memory, class int, eventless bool) *plan {
 
 func (k *configuration) makePlan(m *memory, class int, eventless bool) *plan {
 	p := &plan{}
-	for _, atomic := range k.atomic {
-		var list []*transition
-		guarded := true
-		for s := atomic; s != nil && guarded; s = s.parent {
-			for _, t := range s.transitions {
-				if eventless && len(t.events) == 0 || !eventless && nameMatch(t.events, m.names[class]) {
-					list = append(list, t)
-					if guarded = t.cond != nil; !guarded {
-						break // nothing after it can be reached
-					}
-					p.guarded = true
+	known := map[*state]int{}
+	// from gives the first stage at s or around it, -1 for none.
+	var from func(s *state) int
+	from = func(s *state) int {
+		if s == nil {
+			return -1
+		}
+		if at, ok := known[s]; ok {
+			return at
+		}
+		var here stage
+		ends := false
+		for _, t := range s.transitions {
+			if eventless && len(t.events) == 0 || !eventless && nameMatch(t.events, m.names[class]) {
+				here.transitions = append(here.transitions, t)
+				if ends = t.cond == nil; ends {
+					break // nothing after it can be reached
 				}
+				p.guarded = true
 			}
 		}
-		if len(list) == 0 {
-			continue
+		at := -1
+		if !ends {
+			at = from(s.parent)
 		}
-		p.candidates = append(p.candidates, list)
-		if !slices.Contains(p.first, list[0]) {
-			p.first = append(p.first, list[0])
+		if len(here.transitions) > 0 {
+			here.next, at = at, len(p.stages)
+			p.stages = append(p.stages, here)
+		}
+		known[s] = at
+		return at
+	}
+	for _, atomic := range k.atomic {
+		if at := from(atomic); at >= 0 {
+			p.begins = append(p.begins, at)
+		}
+	}
+	if !p.guarded {
+		taken := make([]bool, len(p.stages))
+		for _, at := range p.begins {
+			if !taken[at] {
+				taken[at] = true
+				p.first = append(p.first, p.stages[at].transitions[0])
+			}
 		}
 	}
 	return p
@@ -282,7 +324,7 @@ func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
 		m.taken = append(m.taken, t.taken)
 		m.domains = append(m.domains, ip.getTransitionDomain(t))
 	}
-	m.exit = ip.computeExitSet(m.transitions)
+	m.exit = ip.computeExitSet(m.domains)
 	slices.SortFunc(m.exit, exitOrder)
 	for _, s := range m.exit {
 		m.exited = append(m.exited, s.id)
@@ -297,9 +339,10 @@ func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
 
 // moveIn is the half of move about what is entered.
 func (ip *Interpreter) moveIn(m *move) {
-	m.entry, m.entered, m.entryWork = entrySet{}, nil, false
+	m.entry, m.entered, m.entryWork = newEntrySet(ip.chart), nil, false
 	ip.computeEntrySet(m.transitions, m.domains, &m.entry)
 	m.enter = m.entry.statesToEnter
+	m.entry.added, m.entry.reached, m.entry.descended = nil, nil, nil // not asked again
 	slices.SortFunc(m.enter, entryOrder)
 	set := slices.Clone(ip.configuration.set)
 	for _, s := range m.exit {

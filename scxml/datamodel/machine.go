@@ -423,3 +423,13 @@ func measure(v any, limit int) (int, error) {
 	}
 	return n, nil
 }
+
+// Size is about what v takes in canonical form, in bytes; more than most when it
+// is larger than that.
+func Size(v any, most int) int {
+	n, err := measure(v, most)
+	if err != nil {
+		return most + 1
+	}
+	return n
+}

@@ -28,6 +28,7 @@ type agent struct {
 
 	mu       sync.Mutex
 	facts    []*agentv1.Observation
+	first    uint64 // the oldest fact that is still kept
 	acked    uint64
 	fence    *agentv1.Fence
 	commands map[string]bool // ids that were carried out
@@ -41,6 +42,7 @@ type agent struct {
 	clock    time.Time
 	wake     chan struct{}
 	welcomes int
+	welcomed uint64 // what the last welcome acknowledged
 	relists  int
 	spec     *agentv1.TargetSpec
 	id       string // of the container
@@ -49,7 +51,7 @@ type agent struct {
 func newAgent(t *testing.T, host string) *agent {
 	t.Helper()
 	return &agent{
-		t: t, host: host, journal: "journal-" + host, commands: map[string]bool{}, wake: make(chan struct{}, 1),
+		t: t, host: host, journal: "journal-" + host, first: 1, commands: map[string]bool{}, wake: make(chan struct{}, 1),
 		clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), id: "c1",
 		spec: &agentv1.TargetSpec{Managed: true, Image: "counter", ContainerName: "web", Chart: "", Channel: "socket",
 			OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,"restart":{"max":10,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":60000,"open":1000,"queue":1000},"startTimeout":30000,"stopTimeout":10000,"proving":5000,"eventDeaths":3,"events":"all","recover":{"image":"","env":{}}}`)},
@@ -214,7 +216,7 @@ func (a *agent) stream(ctx context.Context, conn grpc.ClientConnInterface) {
 	hello := &agentv1.Hello{HostId: a.host, DisplayName: a.host, JournalId: a.journal, Fence: a.fence, LastSequence: uint64(len(a.facts)),
 		Engine: &agentv1.Engine{EngineId: "engine-" + a.host, Version: "20.10"}}
 	if len(a.facts) > 0 {
-		hello.FirstSequence = 1
+		hello.FirstSequence = a.first
 	}
 	if a.id != "" {
 		hello.Inventory = []*agentv1.Container{{ContainerId: a.id, Instance: "web"}}
@@ -230,6 +232,7 @@ func (a *agent) stream(ctx context.Context, conn grpc.ClientConnInterface) {
 	sent := m.GetWelcome().GetAcknowledgedSequence()
 	a.do(func() {
 		a.welcomes++
+		a.welcomed, sent = sent, max(sent, a.first-1) // what is no longer kept cannot be sent
 		a.fence = m.GetWelcome().GetFence()
 		if m.GetWelcome().GetRelist() {
 			a.relists++

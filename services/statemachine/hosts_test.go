@@ -5,6 +5,7 @@ package statemachine_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,17 @@ func (r *rig) host(id string) *fleetv1.Host {
 		}
 	}
 	return nil
+}
+
+// mark is what is stored of how far a host's journal was taken in.
+func (r *rig) mark(id string) (journal string, sequence uint64) {
+	state, _ := r.store.State(session.ShardOf(id))
+	for _, m := range state.GetMarks() {
+		if m.GetSource() == id {
+			return m.GetIncarnation(), m.GetSequence()
+		}
+	}
+	return "", 0
 }
 
 // TestAgentGoesAndReturns checks the gap, and that what happened meanwhile is
@@ -73,6 +85,83 @@ func TestGapToldByTheAgent(t *testing.T) {
 	got := r.host("h1").GetGaps()[0]
 	if got.GetReason() != "the event stream broke" || got.GetToTime().AsTime().Sub(got.GetFromTime().AsTime()) != 2*time.Second {
 		t.Errorf("gap %v, want 2 s for want of the event stream", got)
+	}
+}
+
+// TestJournalLost checks law 2 where an agent comes back with less than it
+// had: another journal begins a new mark, what is missing is shown as a gap, and
+// what the journal still has is taken in, all of it and nothing twice.
+func TestJournalLost(t *testing.T) {
+	t.Parallel()
+	const same, other = "journal-h1", "another"
+	for _, test := range []struct {
+		name    string
+		journal string
+		first   uint64 // the oldest that is still kept; 1 to 7 were taken in of the same
+		gap     string
+		relist  bool
+		taken   uint64 // what the welcome acknowledges
+	}{
+		{"kept", same, 1, "", false, 7},
+		{"trimmed up to the mark", same, 8, "", false, 7},
+		{"trimmed beyond the mark", same, 9, "journal was trimmed", true, 8},
+		{"another", other, 1, "new journal", false, 0},
+		{"another, trimmed", other, 3, "new journal", true, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			a := newAgent(t, "h1")
+			disconnect := r.connect(a)
+			a.create()
+			a.do(func() {
+				for range 6 {
+					a.say("docker.health_status", map[string]any{"health": "healthy"}, nil)
+				}
+			})
+			r.eventually("7 observations are taken in", func() bool {
+				_, sequence := r.mark("h1")
+				return sequence == 7
+			})
+			disconnect()
+			r.eventually("away", func() bool { return !r.host("h1").GetConnected() })
+			away := r.host("h1").GetLastSeenTime().AsTime()
+			if test.journal != same {
+				a.do(func() { a.journal, a.facts, a.commands = test.journal, nil, map[string]bool{} })
+				a.create()
+			}
+			a.do(func() {
+				a.first = test.first
+				a.start("", nil)
+				a.say("docker.inspect", map[string]any{"status": "running", "running": true, "startedAt": a.run.Format(time.RFC3339Nano)}, nil)
+			})
+			r.connect(a)
+			r.inState("web@h1", "running")
+			r.eventually("the journal is taken in", func() bool {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				journal, sequence := r.mark("h1")
+				return journal == test.journal && sequence == uint64(len(a.facts))
+			})
+			a.do(func() {
+				if a.welcomed != test.taken || a.relists > 0 != test.relist {
+					t.Errorf("welcomed with %d taken in, relist %v; want %d, %v", a.welcomed, a.relists > 0, test.taken, test.relist)
+				}
+			})
+			var gaps []string
+			for _, g := range r.host("h1").GetGaps() {
+				if g.GetReason() == "agent was not connected" {
+					continue
+				}
+				gaps = append(gaps, g.GetReason())
+				if from, to := g.GetFromTime().AsTime(), g.GetToTime().AsTime(); !from.Equal(away) || to.Before(from) {
+					t.Errorf("gap from %s to %s, want it from %s on", from, to, away)
+				}
+			}
+			if got := strings.Join(gaps, ", "); got != test.gap {
+				t.Errorf("gaps %q, want %q", got, test.gap)
+			}
+		})
 	}
 }
 

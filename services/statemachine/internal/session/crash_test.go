@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
 var (
@@ -89,6 +91,9 @@ func play(t *testing.T, s schedule, early bool) (wrong []string) {
 		if w.starts != w.deaths+1 {
 			w.violation("%d starts after %d deaths", w.starts, w.deaths)
 		}
+		if lost := w.journal > 1; w.gap() != lost {
+			w.violation("a gap for another journal: %v, want %v", w.gap(), lost)
+		}
 		wrong = append(wrong, w.wrong...)
 	})
 	return wrong
@@ -102,12 +107,20 @@ func (w *world) quiet() bool {
 	return len(i.GetOutbox()) == 0 && w.running
 }
 
+// gap says whether a new journal is shown on the host.
+func (w *world) gap() bool {
+	state, _ := w.store.State(ShardOf(worldHost))
+	return slices.ContainsFunc(state.GetHosts(), func(h *fleetv1.Host) bool {
+		return slices.ContainsFunc(h.GetGaps(), func(g *fleetv1.Gap) bool { return g.GetReason() == reasonJournal })
+	})
+}
+
 // TestCrashAnywhere kills the worker at every point between Deliver, Commit
-// and Dispatch, loses answers of writes, and lets the application die: nothing
-// acknowledged is lost, and no command acts twice.
+// and Dispatch, loses answers of writes, takes the agent's journal away, and lets
+// the application die: nothing acknowledged is lost, and no command acts twice.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
-	points := []string{"before", "after", "dispatch", "dispatch", "lost", "late"}
+	points := []string{"before", "after", "dispatch", "dispatch", "lost", "late", "journal"}
 	for seed := range seeds() {
 		s := newSchedule(seed, points)
 		if wrong := play(t, s, false); len(wrong) > 0 {

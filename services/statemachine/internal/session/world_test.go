@@ -49,10 +49,12 @@ type world struct {
 	faults []fault // still to come
 	life   *life   // the worker that lives; nil between two
 
-	// The agent and its container.
-	facts    []*agentv1.Observation
-	fence    *agentv1.Fence
-	acted    map[string]bool // command ids
+	// The agent: its journal, with the commands that it knows.
+	journal int // counts them
+	facts   []*agentv1.Observation
+	fence   *agentv1.Fence
+	acted   map[string]bool // command ids
+	// The container, and the application in it.
 	running  bool
 	run      time.Time
 	starts   int
@@ -65,8 +67,10 @@ type world struct {
 
 // fault is something that goes wrong once.
 type fault struct {
-	point string // "before", "after", "dispatch": the worker dies there; "lost", "late": the answer of a write is lost
-	count int    // how often the point is passed before
+	// "before", "after", "dispatch": the worker dies there; "lost", "late": the
+	// answer of a write is lost; "journal": the agent loses its journal.
+	point string
+	count int // how often the point is passed before
 }
 
 // life is one worker from its start to its death.
@@ -77,8 +81,9 @@ type life struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
+	// Under w.mu.
 	conn   *worldConn
-	dead   bool // under w.mu
+	dead   bool
 	sent   uint64
 	joined bool
 }
@@ -107,7 +112,7 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: fakestore.New(), chart: chart, faults: slices.Clone(faults), fatal: maps.Clone(fatal), acted: map[string]bool{}, wake: make(chan struct{}, 1)}
+	w := &world{t: t, store: fakestore.New(), chart: chart, faults: slices.Clone(faults), fatal: maps.Clone(fatal), journal: 1, acted: map[string]bool{}, wake: make(chan struct{}, 1)}
 	w.store.Before = func(*snapshotv1.CommitRequest) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -192,7 +197,7 @@ func (l *life) Dispatch(_ uint32, fence Fence, effects []Effect) {
 		case *Acknowledge:
 			state, _ := w.store.State(ShardOf(worldHost))
 			for _, m := range state.GetMarks() {
-				if m.GetSource() == e.Host && m.GetSequence() < e.Sequence && !w.early {
+				if m.GetSource() == e.Host && m.GetIncarnation() == e.Journal && m.GetSequence() < e.Sequence && !w.early {
 					w.violation("observation %d acknowledged, %d stored", e.Sequence, m.GetSequence())
 				}
 			}
@@ -201,6 +206,9 @@ func (l *life) Dispatch(_ uint32, fence Fence, effects []Effect) {
 				w.carryOut(e.Command, fence)
 			}
 		case *Welcome:
+			if e.Conn != l.conn {
+				break // of the journal before
+			}
 			l.joined, l.sent = true, e.Message.GetAcknowledgedSequence()
 			for _, c := range e.Commands {
 				w.carryOut(c, fence)
@@ -258,6 +266,9 @@ func (w *world) carryOut(c *agentv1.Command, fence Fence) {
 func (w *world) act(c *agentv1.Command) {
 	switch c.GetVerb() {
 	case "start":
+		if w.running && w.journal > 1 {
+			return // sent again to an agent that does not know it: to the engine it is nothing new
+		}
 		w.starts++
 		if w.running {
 			w.violation("start %s of what runs already", c.GetCommandId())
@@ -268,26 +279,69 @@ func (w *world) act(c *agentv1.Command) {
 		} else {
 			w.run = time.Now()
 		}
-		w.running, w.memory = true, nil
-		var number struct {
-			Snapshot uint64 `json:"snapshot"`
-		}
-		_ = json.Unmarshal(c.GetArgumentsJson(), &number)
-		if s := c.GetSnapshot(); s != nil {
-			body := s.GetInline()
-			if body == nil {
-				body = w.store.Body(s.GetSha256())
-			}
-			if err := json.Unmarshal(body, &w.memory); err != nil {
-				w.violation("snapshot %d: %v", number.Snapshot, err)
-			}
-		}
+		w.running = true
 		w.say("docker.start", map[string]any{"startedAt": w.at(), "commandId": c.GetCommandId()}, nil)
-		w.say("app.ready", map[string]any{"run": w.at(), "sequence": w.cursor(), "snapshot": number.Snapshot}, nil)
+		w.restore(c)
+	case "restore":
+		if w.running {
+			w.restore(c)
+		}
 	case "deliver":
 		w.process(c.GetDelivery().GetSequence())
 	}
 }
+
+// restore is how the application begins: with a snapshot, or as it is when it is
+// to resume.
+func (w *world) restore(c *agentv1.Command) {
+	var arguments struct {
+		Snapshot uint64 `json:"snapshot"`
+		Resume   bool   `json:"resume"`
+	}
+	_ = json.Unmarshal(c.GetArgumentsJson(), &arguments)
+	if !arguments.Resume {
+		w.memory = nil
+	}
+	if s := c.GetSnapshot(); s != nil {
+		body := s.GetInline()
+		if body == nil {
+			body = w.store.Body(s.GetSha256())
+		}
+		if err := json.Unmarshal(body, &w.memory); err != nil {
+			w.violation("snapshot %d: %v", arguments.Snapshot, err)
+		}
+	}
+	w.say("app.ready", map[string]any{"run": w.at(), "sequence": w.cursor(), "snapshot": arguments.Snapshot}, nil)
+}
+
+// forget begins another journal, as an agent does that lost the one it had: what
+// was not taken in is gone, and so is what it knew of commands. It tells what
+// inspect says. w.mu is held.
+func (w *world) forget() {
+	w.journal++
+	w.facts, w.fence, w.acted = nil, nil, map[string]bool{}
+	w.say("docker.create", nil, func(o *agentv1.Observation) { o.Inferred, o.Target = true, worldSpec() })
+	inspect := map[string]any{"status": "created", "running": false, "startedAt": "", "exitCode": 0}
+	switch {
+	case w.running:
+		w.say("docker.start", map[string]any{"startedAt": w.at(), "inferred": true}, func(o *agentv1.Observation) { o.Inferred = true })
+		inspect["status"], inspect["running"], inspect["startedAt"] = "running", true, w.at()
+	case !w.run.IsZero():
+		inspect["status"], inspect["startedAt"], inspect["exitCode"] = "exited", w.at(), 137
+	}
+	w.say("docker.inspect", inspect, nil)
+}
+
+// hello opens the agent's stream. w.mu is held.
+func (w *world) hello(l *life) *HostJoined {
+	l.conn, l.joined = &worldConn{l: l, closed: make(chan struct{})}, false
+	return &HostJoined{Conn: l.conn, Hello: &agentv1.Hello{
+		HostId: worldHost, JournalId: w.journalID(), Fence: w.fence, LastSequence: uint64(len(w.facts)), FirstSequence: min(1, uint64(len(w.facts))),
+		Engine: &agentv1.Engine{EngineId: "e"}, Inventory: []*agentv1.Container{{ContainerId: "c1", Instance: "web"}},
+	}}
+}
+
+func (w *world) journalID() string { return fmt.Sprint("journal-", w.journal) }
 
 func (w *world) at() string { return w.run.UTC().Format(time.RFC3339Nano) }
 
@@ -357,7 +411,6 @@ func (w *world) begin() *life {
 	}
 	l := &life{w: w, nonce: nonce, done: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.conn = &worldConn{l: l, closed: make(chan struct{})}
 	l.worker = NewWorker(Config{Store: l, Dispatcher: l, Log: slog.New(slog.DiscardHandler), Lost: func(loss Loss) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -365,14 +418,13 @@ func (w *world) begin() *life {
 	}})
 	w.mu.Lock()
 	w.life = l
-	hello := &agentv1.Hello{HostId: worldHost, JournalId: "j", Fence: w.fence, LastSequence: uint64(len(w.facts)), FirstSequence: min(1, uint64(len(w.facts))),
-		Engine: &agentv1.Engine{EngineId: "e"}, Inventory: []*agentv1.Container{{ContainerId: "c1", Instance: "web"}}}
+	joined := w.hello(l)
 	w.mu.Unlock()
 	go func() {
 		_ = l.worker.Run(l.ctx)
 		close(l.done)
 	}()
-	for _, in := range []Input{&Adopt{Shard: shard}, &HostJoined{Conn: l.conn, Hello: hello}} {
+	for _, in := range []Input{&Adopt{Shard: shard}, joined} {
 		if l.worker.Post(l.ctx, in) != nil {
 			break
 		}
@@ -384,15 +436,9 @@ func (w *world) begin() *life {
 // pump sends the journal to a worker while it lives.
 func (w *world) pump(l *life) {
 	for {
-		var next *agentv1.Observation
-		w.mu.Lock()
-		if l.joined && l.sent < uint64(len(w.facts)) {
-			next = w.facts[l.sent]
-			l.sent++
-		}
-		w.mu.Unlock()
-		if next != nil {
-			if l.worker.Post(l.ctx, &Observation{Host: worldHost, Journal: "j", Conn: l.conn, Fact: next, Chart: w.chart}) != nil {
+		in := w.unsent(l)
+		if in != nil {
+			if l.worker.Post(l.ctx, in) != nil {
 				return
 			}
 			continue
@@ -403,6 +449,21 @@ func (w *world) pump(l *life) {
 			return
 		}
 	}
+}
+
+// unsent is what the agent has to say next; nil for nothing.
+func (w *world) unsent(l *life) Input {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !l.joined || l.sent >= uint64(len(w.facts)) {
+		return nil
+	}
+	if w.hits("journal") {
+		w.forget()
+		return w.hello(l)
+	}
+	l.sent++
+	return &Observation{Host: worldHost, Journal: w.journalID(), Conn: l.conn, Fact: w.facts[l.sent-1], Chart: w.chart}
 }
 
 // live keeps a worker alive until ctx ends: whenever one dies, another begins.

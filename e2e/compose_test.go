@@ -13,7 +13,9 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,26 +122,95 @@ func TestComposeBotResumes(t *testing.T) {
 		}
 		return err
 	})
-	count := regexp.MustCompile(`(?m)^#(\d+)$`)
 	rig.Eventually(t, 30*time.Second, "the bot counts", func() error {
-		if n := len(count.FindAllString(rig.Logs(t, bot), -1)); n < 5 {
+		if n := len(countOf(t, bot).numbers); n < 5 {
 			return fmt.Errorf("it counted %d times", n)
 		}
 		return nil
 	})
-	if out, err := exec.CommandContext(t.Context(), "docker", "kill", bot).CombinedOutput(); err != nil {
-		t.Fatalf("docker kill: %v\n%s", err, out)
+	docker(t, "kill", bot)
+	resumes(t, bot, 1)
+
+	// Stopped, and its file spoilt: what it is started with is the snapshot.
+	if _, err := p.cli(t, "stop", bot+"@deck"); err != nil {
+		t.Fatal(err)
 	}
-	resumed := regexp.MustCompile(`(?m)^resumed from #(\d+)$`)
-	var logs string
-	rig.Eventually(t, 30*time.Second, "the bot resumes", func() error {
-		logs = rig.Logs(t, bot)
-		if !resumed.MatchString(logs) {
-			return fmt.Errorf("its log ends in %q", logs[max(0, len(logs)-100):])
+	if _, err := p.cli(t, "wait", bot+"@deck", "--state", "user_requested", "--timeout", "30s"); err != nil {
+		t.Fatal(err)
+	}
+	spoilt := filepath.Join(t.TempDir(), "bot.json")
+	if err := os.WriteFile(spoilt, []byte(`{"number": 1000}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	docker(t, "cp", spoilt, bot+":/state/bot.json")
+	if _, err := p.cli(t, "start", bot+"@deck"); err != nil {
+		t.Fatal(err)
+	}
+	resumes(t, bot, 2)
+}
+
+// docker runs the engine's own client.
+func docker(t *testing.T, arguments ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "docker", arguments...).CombinedOutput(); err != nil {
+		t.Fatalf("docker %s: %v\n%s", strings.Join(arguments, " "), err, out)
+	}
+}
+
+// count is what a bot wrote: every number of its last run, where that run resumed,
+// and the last number before. runs is how many runs resumed.
+type count struct {
+	numbers               []int
+	before, resumed, runs int
+}
+
+var botLine = regexp.MustCompile(`^(resumed from )?#(\d+)$`)
+
+func countOf(t *testing.T, bot string) count {
+	t.Helper()
+	var c count
+	for line := range strings.Lines(rig.Logs(t, bot)) {
+		m := botLine.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			continue
+		}
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			t.Fatalf("the bot wrote %q", line)
+		}
+		if m[1] == "" {
+			c.numbers = append(c.numbers, n)
+			continue
+		}
+		c = count{before: c.last(), resumed: n, runs: c.runs + 1}
+	}
+	return c
+}
+
+// last is the newest number, which is that of the run before until it counts.
+func (c count) last() int {
+	if len(c.numbers) == 0 {
+		return c.before
+	}
+	return c.numbers[len(c.numbers)-1]
+}
+
+// resumes waits until the bot has resumed so many times and has counted on, and
+// checks that it did so where it was: it may have saved a number that it did not
+// come to write.
+func resumes(t *testing.T, bot string, runs int) {
+	t.Helper()
+	var c count
+	rig.Eventually(t, 30*time.Second, "the bot resumes and counts on", func() error {
+		if c = countOf(t, bot); c.runs != runs || len(c.numbers) == 0 {
+			return fmt.Errorf("it resumed %d times and counted %v", c.runs, c.numbers)
 		}
 		return nil
 	})
-	t.Log(resumed.FindString(logs))
+	if c.resumed != c.before && c.resumed != c.before+1 || c.numbers[0] != c.resumed+1 {
+		t.Errorf("it had written #%d, resumed from #%d and went on with #%d", c.before, c.resumed, c.numbers[0])
+	}
+	t.Logf("it had written #%d and resumed from #%d", c.before, c.resumed)
 }
 
 // checkDashboard logs in as a browser does and reads the page.

@@ -233,6 +233,9 @@ func moment(s string) string {
 
 // Create implements Engine.
 func (d *Docker) Create(ctx context.Context, spec Spec) (string, error) {
+	if spec.Like != "" {
+		return d.createLike(ctx, spec)
+	}
 	host := &container.HostConfig{NetworkMode: container.NetworkMode(spec.Network), Binds: spec.Mounts}
 	var net *network.NetworkingConfig
 	res, err := d.cli.ContainerCreate(ctx, &container.Config{

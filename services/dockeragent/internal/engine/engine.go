@@ -41,7 +41,8 @@ type Engine interface {
 	// Inspect returns one container by id or name; 404 when there is none.
 	Inspect(ctx context.Context, id string) (Container, error)
 	// Create makes a container and returns its id; 409 when the name is taken,
-	// 404 when the image is missing. The engine emits create.
+	// 404 when the image, or the container that it shall be like, is missing. The
+	// engine emits create.
 	Create(ctx context.Context, spec Spec) (string, error)
 	// Start starts a container; nil also when it runs already (304).
 	Start(ctx context.Context, id string) error
@@ -280,6 +281,11 @@ type Spec struct {
 	Network string
 	// OpenStdin keeps standard input open for Attach.
 	OpenStdin bool
+	// Like is a container whose settings the new one has: mounts with what is in
+	// them, networks, ports, bounds, and its image with command and environment.
+	// Then of the fields above only Name, Labels (instead of its own), Image (empty:
+	// its own; another one comes with its own command) and Env (added to its own) count.
+	Like string
 }
 
 // LogOptions selects output.

@@ -350,6 +350,13 @@ func (f *Fake) Create(ctx context.Context, spec Spec) (string, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if spec.Like != "" {
+		like, err := f.find("create", spec.Like)
+		if err != nil {
+			return "", err
+		}
+		spec = like.like(spec)
+	}
 	if f.images != nil && !f.images[spec.Image] {
 		return "", &Error{Op: "create", ID: spec.Name, Status: http.StatusNotFound, Message: "No such image: " + spec.Image}
 	}

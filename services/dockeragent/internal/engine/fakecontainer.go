@@ -60,6 +60,16 @@ func (c *fakeContainer) program() (name string, code int) {
 	return "", 0
 }
 
+// like is the Spec of a container with the settings of this one.
+func (c *fakeContainer) like(spec Spec) Spec {
+	out := c.spec
+	out.Name, out.Labels, out.Env = spec.Name, spec.Labels, withEnv(c.spec.Env, spec.Env)
+	if spec.Image != "" && spec.Image != c.spec.Image {
+		out.Image, out.Command = spec.Image, nil
+	}
+	return out
+}
+
 // reaches reports whether a path is on a mount.
 func (c *fakeContainer) reaches(p string) bool {
 	for _, m := range c.spec.Mounts {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -84,6 +85,38 @@ func Run(t *testing.T, s Subject) {
 			if m.Whole != m.Lacks(s.id, at.Add(-time.Hour)) {
 				s.t.Error("a run of an hour ago is remembered by a whole memory")
 			}
+		},
+		"create like another": func(s *suite) {
+			s.create("app")
+			s.startAndWait()
+			s.do(s.Engine.Kill(s.ctx(), s.id, "KILL"))
+			s.events("create start kill(9) die(137)")
+			name := s.name + "-like"
+			spec := engine.Spec{Like: s.id, Name: name, Env: []string{"MODE=safe"}, Labels: map[string]string{"chartroom.test": "engine", "a": "b"}}
+			id, err := s.Engine.Create(s.ctx(), spec)
+			s.do(err)
+			s.t.Cleanup(func() { _ = s.Engine.Remove(context.Background(), id, true) })
+			_, err = s.Engine.Create(s.ctx(), spec)
+			s.refused("create", 409, err)
+			old, c := s.inspect(), engine.Container{}
+			c, err = s.Engine.Inspect(s.ctx(), id)
+			s.do(err)
+			s.equal("state", old.State.Status+" "+c.State.Status, "exited created")
+			s.equal("image", c.Image, old.Image)
+			s.equal("labels", c.Labels["a"]+c.Labels["chartroom.test"], "bengine")
+			s.equal("environment", slices.Contains(c.Env, "MODE=safe") && slices.Contains(c.Env, "CHARTROOM_SOCKET="+s.socket()), true)
+			s.equal("mounts", fmt.Sprint(c.Mounts), fmt.Sprint(old.Mounts))
+			s.do(s.Engine.Start(s.ctx(), id)) // The command, too: it listens.
+			s.until("it answers", func() bool {
+				conn, err := s.Engine.DialSocket(s.ctx(), c, s.socket())
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err == nil
+			})
+			spec.Like, spec.Name = "chartroom-test-none", name+"-none"
+			_, err = s.Engine.Create(s.ctx(), spec)
+			s.refused("create", 404, err)
 		},
 		"start twice is one start": func(s *suite) {
 			s.create("run")

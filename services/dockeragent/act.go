@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ type act struct {
 	in     engine.Container
 	target label.Target
 	rec    journal.Command
-	name   string // for create
+	name   string // of what is created
 }
 
 // toEngine carries out a verb that is a call to the engine. begun says that the
@@ -52,6 +53,9 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 	}
 	// After a begin the state may differ because it acted: resolving tells first.
 	unfit := err
+	if c.Verb == "replace" {
+		w.name = w.args.Name
+	}
 	if !begun {
 		if c.Verb != "create" && c.Verb != "start" {
 			// What was told may lag behind: the begin must name the run that is there.
@@ -118,7 +122,7 @@ func (a *agent) attribute(ctx context.Context, c rpc.Command, begin bool) {
 // without an error means that it has not.
 func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (bool, error) {
 	name := w.ContainerID
-	if w.Verb == "create" {
+	if w.creates() {
 		name = w.name
 	}
 	in, err := a.engine.Inspect(ctx, name)
@@ -131,7 +135,7 @@ func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (boo
 	s := in.State
 	sameRun := s.StartedAt == w.rec.StartedAt
 	switch w.Verb {
-	case "create":
+	case "create", "replace":
 		*extra = map[string]any{"containerId": in.ID}
 		return in.Labels[label.Command] == w.ID, nil
 	case "start":
@@ -160,8 +164,11 @@ func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (boo
 // errUnknown ends retries: asking again would not tell.
 var errUnknown = errors.New("outcome unknown")
 
+// creates says whether the command makes a container, which its name tells.
+func (w *act) creates() bool { return w.Verb == "create" || w.Verb == "replace" }
+
 func notFoundUnless(verb string, err error) error {
-	if verb == "remove" || verb == "create" {
+	if verb == "remove" || verb == "create" || verb == "replace" {
 		return nil
 	}
 	return err
@@ -191,6 +198,8 @@ func (a *agent) call(ctx context.Context, w *act) (map[string]any, error) {
 	switch w.Verb {
 	case "create":
 		return a.create(ctx, w)
+	case "replace":
+		return a.replace(ctx, w)
 	case "start":
 		return nil, a.start(ctx, w)
 	case "stop":
@@ -218,11 +227,41 @@ func (a *agent) create(ctx context.Context, w *act) (map[string]any, error) {
 	if w.name != w.Instance {
 		labels[label.Instance] = w.Instance
 	}
-	labels[label.Command] = w.ID
-	id, err := a.engine.Create(ctx, engine.Spec{
+	return a.made(ctx, w, engine.Spec{
 		Name: w.name, Image: w.args.Image, Command: w.args.Command, Env: w.args.Environment, Labels: labels,
 		Mounts: w.args.Mounts, Network: w.args.Network, OpenStdin: true,
 	})
+}
+
+// replace makes a container by the recovery profile in the labels of another one,
+// which stays as it is. The new one is of the same instance.
+func (a *agent) replace(ctx context.Context, w *act) (map[string]any, error) {
+	refuse := func(status int, why string) (map[string]any, error) {
+		return nil, &engine.Error{Op: w.Verb, ID: w.ContainerID, Status: status, Message: why}
+	}
+	profile := w.target.Options.Recover
+	switch {
+	case w.name == "":
+		return refuse(http.StatusBadRequest, "the name of the new container is missing")
+	case !profile.Given():
+		return refuse(http.StatusBadRequest, "the container has no recovery profile: the labels chartroom.recover.image and chartroom.recover.env.NAME")
+	case w.in.State.Live():
+		return refuse(http.StatusConflict, "the container runs")
+	}
+	labels := maps.Clone(w.in.Labels)
+	labels[label.Instance], labels[label.Recovery] = w.Instance, w.in.Name
+	var env []string
+	for k, v := range profile.Env {
+		env = append(env, k+"="+v)
+	}
+	return a.made(ctx, w, engine.Spec{Like: w.ContainerID, Name: w.name, Image: profile.Image, Env: env, Labels: labels})
+}
+
+// made creates a container that carries the command's id. One of that name and id
+// is it already.
+func (a *agent) made(ctx context.Context, w *act, spec engine.Spec) (map[string]any, error) {
+	spec.Labels[label.Command] = w.ID
+	id, err := a.engine.Create(ctx, spec)
 	if engine.IsConflict(err) {
 		if in, ierr := a.engine.Inspect(ctx, w.name); ierr == nil && in.Labels[label.Command] == w.ID {
 			id, err = in.ID, nil

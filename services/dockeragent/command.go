@@ -103,7 +103,7 @@ func (a *agent) execute(ctx context.Context, c rpc.Command) {
 	switch c.Verb {
 	case "deliver", "take_snapshot", "restore":
 		err = a.toApplication(ctx, c)
-	case "create", "start", "stop", "kill", "pause", "unpause", "remove":
+	case "create", "replace", "start", "stop", "kill", "pause", "unpause", "remove":
 		extra, err = a.toEngine(ctx, c, rec, begun)
 	default:
 		err = &engine.Error{Op: c.Verb, Status: http.StatusNotImplemented, Message: "the agent does not know this verb; it may be older than the server"}

@@ -37,6 +37,10 @@ const (
 	StopTimeout    = "chartroom.stop-timeout"
 	// Command is written by the agent itself: the command that made the container.
 	Command = "chartroom.command"
+	// Recovery is, too: the name of the container that this one, made by its recovery
+	// profile, stands in for. It has no profile itself: what does not help once does
+	// not help twice.
+	Recovery = "chartroom.recovery"
 )
 
 // keys are all that a user may write; ours are chartroom's own marks, which mean nothing here.
@@ -45,7 +49,7 @@ var (
 		Enable, Instance, Chart, Events, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, Unhealthy, BreakerTimeout, BreakerQueue,
 		RecoverImage, StartTimeout, StopTimeout,
 	}
-	ours = []string{Command, "chartroom.demo", "chartroom.test"}
+	ours = []string{Command, Recovery, "chartroom.demo", "chartroom.test"}
 )
 
 // Severities of findings.
@@ -127,6 +131,9 @@ type Recover struct {
 	Env   map[string]string `json:"env"`
 }
 
+// Given reports whether there is a profile.
+func (r Recover) Given() bool { return r.Image != "" || len(r.Env) > 0 }
+
 // fileInterval is the policy of the file channel when no label says otherwise:
 // a file brings no events that could be followed by a snapshot.
 const fileInterval = 10 * time.Second
@@ -168,12 +175,7 @@ func Parse(c engine.Container) Target {
 	p.duration(StartTimeout, &o.StartTimeout)
 	p.duration(StopTimeout, &o.StopTimeout)
 	p.oneOf(Events, []string{"all", "state"}, &o.Events)
-	o.Recover.Image = p.labels[RecoverImage]
-	for k, v := range p.labels {
-		if env, ok := strings.CutPrefix(k, RecoverEnv); ok {
-			o.Recover.Env[env] = v
-		}
-	}
+	p.recover(c)
 	p.channel(c)
 	p.policy()
 	if enabled && c.RestartPolicy != "no" && c.RestartPolicy != "" {
@@ -218,6 +220,21 @@ func (p *parser) unknown() {
 			p.find("label.unknown", Error, "remove it; known are "+strings.Join(keys, ", "), "label %s is not known and has no effect", k)
 		} else {
 			p.find("label.unknown", Error, best+"="+p.labels[k], "label %s is not known and has no effect; did you mean %s?", k, best)
+		}
+	}
+}
+
+// recover reads the recovery profile, or that it is in use.
+func (p *parser) recover(c engine.Container) {
+	if old := p.labels[Recovery]; old != "" {
+		p.find("recovery.active", Warning, fmt.Sprintf("docker stop %s && docker rm %[1]s && docker start %s", c.Name, old),
+			"it runs by the recovery profile in place of the container %s; go back when that is mended", old)
+		return
+	}
+	p.t.Options.Recover.Image = p.labels[RecoverImage]
+	for k, v := range p.labels {
+		if env, ok := strings.CutPrefix(k, RecoverEnv); ok && env != "" {
+			p.t.Options.Recover.Env[env] = v
 		}
 	}
 }

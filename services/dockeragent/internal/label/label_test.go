@@ -67,6 +67,10 @@ func TestParse(t *testing.T) {
 			channel: "none", policy: "event", findings: []string{"health.none", "healthcheck:"},
 		},
 		{name: "unhealthy", in: engine.Container{HealthCheck: true, Labels: map[string]string{"chartroom.restart.unhealthy": "true"}}, channel: "none", policy: "event"},
+		{
+			name: "in place of another", in: engine.Container{Name: "bot.recovery.1", Labels: map[string]string{"chartroom.recovery": "bot", "chartroom.recover.image": "bot:1"}},
+			channel: "none", policy: "event", findings: []string{"recovery.active", "docker stop bot.recovery.1 && docker rm bot.recovery.1 && docker start bot"},
+		},
 		{name: "others' labels", in: engine.Container{Labels: map[string]string{"com.example": "x", "chartroom.command": "c", "chartroom.recover.env.MODE": "safe"}}, channel: "none", policy: "event"},
 	}
 	for _, tt := range tests {
@@ -91,5 +95,20 @@ func TestParse(t *testing.T) {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A container that is in place of another has no recovery profile, whatever its
+// image says: it would be replaced without end.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	labels := map[string]string{"chartroom.recover.image": "bot:1", "chartroom.recover.env.SAFE": "1"}
+	got := label.Parse(engine.Container{Labels: labels}).Options.Recover
+	if diff := cmp.Diff(label.Recover{Image: "bot:1", Env: map[string]string{"SAFE": "1"}}, got); diff != "" || !got.Given() {
+		t.Errorf("profile (-want +got):\n%s", diff)
+	}
+	labels["chartroom.recovery"] = "bot"
+	if got := label.Parse(engine.Container{Labels: labels}).Options.Recover; got.Given() {
+		t.Errorf("got %+v, want none", got)
 	}
 }

@@ -88,7 +88,9 @@ func (c *Core) inferStart(now time.Time, k *container, in *engine.Container) {
 	k.evidence = evidence{}
 	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true}
 	o.CommandID, _ = k.cause(now, "start")
-	c.emit(k, o, map[string]any{"startedAt": in.State.StartedAt}, in)
+	data := map[string]any{"startedAt": in.State.StartedAt}
+	c.retarget(k, in, &o, data)
+	c.emit(k, o, data, in)
 	if in.State.Paused {
 		t.Status = "paused"
 		c.emit(k, journal.Observation{Time: now, Event: "docker.pause", Inferred: true}, map[string]any{}, in)
@@ -219,6 +221,7 @@ func (c *Core) infer(now time.Time, k *container, in *engine.Container) {
 		c.emitDie(now, k, nil, nil, true, now)
 		fallthrough
 	case !t.live() && s.Live(), !t.live() && !sameRun && s.StartedAt != "":
+		t.Target = "" // as for a start that was seen
 		c.inferStart(now, k, in)
 		if !s.Live() {
 			c.emitDie(now, k, in, nil, true, finish(now, s))

@@ -96,6 +96,11 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		k.evidence = evidence{}
 		data["startedAt"] = at
 		o.CommandID, _ = k.cause(now, "start")
+		if facts != nil {
+			// Always told: another container may have had its place until now.
+			t.Target = ""
+			c.retarget(k, facts, &o, data)
+		}
 	case "die":
 		if !t.live() {
 			return

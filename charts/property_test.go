@@ -101,7 +101,7 @@ func TestInspectIsTheTruth(t *testing.T) {
 				d.deliver("docker.create", map[string]any{"containerId": "c2"})
 			}
 			about := container
-			if container == "c2" && rapid.IntRange(0, 3).Draw(t, "former") == 0 {
+			if container == "c2" && !d.ip.In("destroyed") && rapid.IntRange(0, 3).Draw(t, "former") == 0 {
 				about = "c1" // late news of the container that was replaced
 			}
 			anyEvent(t, d, about, true)
@@ -154,14 +154,18 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 // has passed.
 func TestNothingFollowsAnUnfinishedStop(t *testing.T) {
 	t.Parallel()
-	engine := map[string]bool{"start": true, "stop": true, "kill": true, "pause": true, "unpause": true, "remove": true}
+	engine := map[string]bool{"replace": true, "start": true, "stop": true, "kill": true, "pause": true, "unpause": true, "remove": true}
 	rapid.Check(t, func(t *rapid.T) {
-		d := drive(t, true, nil)
+		d := drive(t, true, ladder(rapid.IntRange(1, 3).Draw(t, "max"), true))
 		d.deliver("docker.create", nil)
-		seen := 0
+		seen, container := 0, "c1"
 		var until time.Time // a stop is out until then, or until it is answered
 		for range rapid.IntRange(1, 16).Draw(t, "events") {
-			name := anyEvent(t, d, "c1", true)
+			name := anyEvent(t, d, container, true)
+			if d.ip.In("replacing") {
+				container = "c2"
+				d.deliver("docker.create", map[string]any{"containerId": "c2", "commandId": "bot/9"})
+			}
 			if name == "done.command.stop" || name == "error.docker.stop" || name == "error.outcome_stale.stop" {
 				until = time.Time{}
 			}
@@ -227,4 +231,83 @@ func TestRestartsAreBounded(t *testing.T) {
 			t.Fatalf("%d starts, want %d", d.sent("start"), most)
 		}
 	})
+}
+
+// ladder are options of a container that is restarted max times, with or without
+// a recovery profile.
+func ladder(most int, profile bool) map[string]any {
+	image := ""
+	if profile {
+		image = "bot:0"
+	}
+	return map[string]any{
+		"channel": "socket", "policy": "event", "policyInterval": 0,
+		"restart":      map[string]any{"max": most, "first": 0, "backoff": 100, "ceiling": 1000},
+		"breaker":      map[string]any{"timeout": 250, "open": 1000, "queue": 1000},
+		"startTimeout": 30000, "stopTimeout": 1000, "proving": 5000, "eventDeaths": 3,
+		"recover": map[string]any{"image": image, "env": map[string]any{}},
+	}
+}
+
+// An application that always dies, however, is replaced once by its recovery
+// profile, as the last thing that is tried, and then given up.
+func TestTheLadderEnds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 6).Draw(t, "max")
+		d := drive(t, true, ladder(most, true))
+		d.deliver("docker.create", nil)
+		d.deliver("system.start", nil)
+		container, run, seen := "c1", 0, 0
+		for !d.ip.In("given_up") {
+			if d.advance(2 * time.Second); seen == len(d.commands) {
+				t.Fatalf("nothing is sent in %v", d.ip.Configuration())
+			}
+			for ; seen < len(d.commands); seen++ {
+				switch d.commands[seen].verb {
+				case "replace":
+					if container = "c2"; run > 1+most {
+						t.Fatalf("replaced after %d runs, with %d attempts", run, most)
+					}
+					d.deliver("docker.create", map[string]any{"containerId": container, "commandId": "bot/1", "options": ladder(most, false)})
+				case "start":
+					run++
+					lifeAndDeath(t, d, container, run)
+				}
+			}
+		}
+		d.advance(time.Hour)
+		if n := d.sent("replace"); n != 1 || container != "c2" {
+			t.Fatalf("replaced %d times, given up on %s", n, container)
+		}
+		if n := d.sent("start"); n > 2*most+2 {
+			t.Fatalf("%d starts with %d attempts", n, most)
+		}
+	})
+}
+
+// lifeAndDeath is a run that comes more or less far and dies.
+func lifeAndDeath(t *rapid.T, d *driver, container string, run int) {
+	started := fmt.Sprintf("2026-01-01T00:%02d:00Z", run)
+	about := func(data map[string]any) map[string]any { data["containerId"] = container; return data }
+	if rapid.IntRange(0, 4).Draw(t, "refused") == 0 {
+		d.deliver("error.docker.start", map[string]any{"message": "no", "commandId": "bot/1", "status": 500})
+		if d.ip.In("backoff") || d.ip.In("given_up") || d.ip.In("replacing") || d.ip.In("restarting") {
+			return
+		}
+	}
+	d.deliver("docker.start", about(map[string]any{"startedAt": started, "commandId": "bot/1"}))
+	end := about(map[string]any{"startedAt": started, "exitCode": 1, "evidence": evidence()})
+	switch rapid.SampledFrom([]string{"starting", "ready", "snapshot", "event"}).Draw(t, "dies") {
+	case "ready":
+		d.deliver("app.ready", map[string]any{"sequence": 0})
+	case "snapshot":
+		d.deliver("app.ready", map[string]any{"sequence": 0})
+		d.deliver("app.snapshot", map[string]any{"number": run, "sequence": 0})
+	case "event":
+		d.deliver("app.ready", map[string]any{"sequence": 0})
+		d.deliver("breaker.dispatched", map[string]any{"sequence": 1})
+		end["inFlight"] = map[string]any{"sequence": 1, "deaths": 1}
+	}
+	d.deliver("docker.die", end)
 }

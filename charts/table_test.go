@@ -105,6 +105,18 @@ var places = []struct {
 		d.deliver("error.docker.start", map[string]any{"message": "no"})
 	}},
 	{"restarting", func(d *driver) { ready(d); die(d, 1) }},
+	{"replacing", func(d *driver) {
+		d.deliver("docker.create", map[string]any{"options": map[string]any{
+			"channel": "socket", "policyInterval": 0, "restart": map[string]any{"max": 3, "first": 0, "backoff": 100, "ceiling": 1000},
+			"breaker": map[string]any{"timeout": 250, "open": 1000}, "startTimeout": 30000, "stopTimeout": 10000, "proving": 5000, "eventDeaths": 3,
+			"recover": map[string]any{"image": "bot:safe", "env": map[string]any{}},
+		}})
+		ready(d)
+		die(d, 1)
+		d.deliver("docker.start", map[string]any{"startedAt": "2026-01-01T00:01:30Z", "commandId": "bot/2"})
+		d.deliver("docker.die", map[string]any{"startedAt": "2026-01-01T00:01:30Z", "exitCode": 1, "evidence": evidence()})
+		d.advance(1e9)
+	}},
 	{"given_up", func(d *driver) {
 		ready(d)
 		die(d, 1)

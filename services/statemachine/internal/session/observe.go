@@ -124,7 +124,7 @@ func (t *turn) observe(o *Observation) {
 	if f.GetCommandId() != "" && isOutcome(f.GetEvent()) && t.outcome(f) {
 		return
 	}
-	if i.former(f.GetContainerId()) {
+	if i.former(f.GetContainerId()) && !t.reinstated(f) {
 		return // of a generation that was replaced: no end of this one
 	}
 	data, _ := decode(f.GetDataJson()).(map[string]any)
@@ -201,6 +201,17 @@ func (t *turn) generation(f *agentv1.Observation) {
 			t.remark(fleetv1.Severity_SEVERITY_ERROR, f.GetEvent(), err.Error())
 		}
 	}
+}
+
+// reinstated says whether a container that was replaced takes its place again: the
+// one that stood in for it is gone, and somebody started it.
+func (t *turn) reinstated(f *agentv1.Observation) bool {
+	i := t.instance
+	if i.container() != "" || f.GetEvent() != "docker.start" {
+		return false
+	}
+	i.book.Former = slices.DeleteFunc(slices.Clone(i.book.Former), func(id string) bool { return id == f.GetContainerId() })
+	return true
 }
 
 func (t *turn) target() *fleetv1.Target { return t.instance.target() }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,54 @@ func TestGarbageOnTheChannel(t *testing.T) {
 	}
 	rig.KillTarget(t, app.Name)
 	until(t, f, app.ID, "the next run is without it", func(i *fleetv1.Instance) bool { return i.GetState() == "running" && len(i.GetFindings()) == 0 })
+}
+
+// When no snapshot helps, nor a clean start, the recovery profile takes over in a
+// container of its own; the broken one stays, and somebody can go back to it.
+func TestRecoveryProfile(t *testing.T) {
+	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	app := f.Create(t, rig.UnrulyImage(t), nil, "recovered", "chartroom.recover.env.UNRULY", "safe", "chartroom.restart.backoff", "1ms")
+	f.TellStory(t, app.ID)
+	f.Send(t, app.ID, "tick", nil, "e1", 10*time.Second)
+	old := until(t, f, app.ID, "event 1 is contained", func(i *fleetv1.Instance) bool { return i.GetQueue().GetContainedSequence() == 1 })
+
+	// From now on it dies in every start, with any state.
+	f.Send(t, app.ID, "rot", nil, "e2", 10*time.Second)
+	until(t, f, app.ID, "event 2 is contained", func(i *fleetv1.Instance) bool { return i.GetQueue().GetContainedSequence() == 2 })
+	rig.KillTarget(t, app.Name)
+	replacement := app.Name + ".recovery.1"
+	rig.RemoveByName(t, replacement)
+	i := until(t, f, app.ID, "the replacement runs and has taken everything", func(i *fleetv1.Instance) bool {
+		return i.GetState() == "running" && i.GetTarget().GetGeneration() == 2 && i.GetQueue().GetDeliveredSequence() == 2
+	})
+	if finding(i, "recovery.active") == nil {
+		t.Errorf("findings %v", i.GetFindings())
+	}
+	// Restored from #2, from #1, and clean, in the container that is broken.
+	if n := strings.Count(rig.Logs(t, app.Name), "rotten"); n != 3 {
+		t.Errorf("the broken container was started %d times, want 3", n)
+	}
+	was, is := rig.Inspect(t, app.Name), rig.Inspect(t, replacement)
+	if was.ID != old.GetTarget().GetContainerId() || was.State.Running || !is.State.Running || is.ID != i.GetTarget().GetContainerId() {
+		t.Errorf("%s running: %t; %s running: %t; the instance is %s", app.Name, was.State.Running, replacement, is.State.Running, i.GetTarget().GetContainerId())
+	}
+	if !slices.Contains(is.Config.Env, "UNRULY=safe") || is.Config.Image != was.Config.Image || len(is.Mounts) != len(was.Mounts) {
+		t.Errorf("the replacement has %v, image %s, %d mounts", is.Config.Env, is.Config.Image, len(is.Mounts))
+	}
+
+	// Mended, and back, as the finding says.
+	f.Send(t, app.ID, "mend", nil, "e3", 10*time.Second)
+	until(t, f, app.ID, "event 3 is contained", func(i *fleetv1.Instance) bool { return i.GetQueue().GetContainedSequence() == 3 })
+	rig.Docker(t, "stop", replacement)
+	rig.Docker(t, "rm", replacement)
+	rig.Docker(t, "start", app.Name)
+	until(t, f, app.ID, "the first container is back, with the state", func(i *fleetv1.Instance) bool {
+		return i.GetState() == "running" && i.GetTarget().GetContainerId() == was.ID && finding(i, "recovery.active") == nil
+	})
+	// Event 1 was in every snapshot, so a clean start did not bring it back.
+	if logs := rig.Logs(t, app.Name); !strings.HasSuffix(strings.TrimSpace(logs), "restored [2 3]") {
+		t.Errorf("it was restored with something else: %s", logs)
+	}
 }
 
 // With the label a failing health check is a failure: stopped, and started with its state.

@@ -232,6 +232,12 @@ func UnrulyImage(t testing.TB) string {
 	return ref
 }
 
+// Docker runs a command of the engine's, as somebody would.
+func Docker(t testing.TB, arguments ...string) string {
+	t.Helper()
+	return output(t, "docker", arguments...)
+}
+
 // output runs a command and returns its trimmed standard output.
 func output(t testing.TB, name string, arguments ...string) string {
 	t.Helper()

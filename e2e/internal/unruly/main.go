@@ -7,8 +7,9 @@
 //	grow {"bytes": N}   its snapshots have N bytes from now on
 //	babble              it writes a thousand lines of garbage to its channel
 //	ail                 its health check ("unruly health") fails until the next run
-//
-// With UNRULY=start in its environment it ends before it is ready.
+//	rot                 every start ends before it is ready, but where the
+//	                    environment has UNRULY=safe; until
+//	mend                is said, since the rot is on the volume of the socket
 package main
 
 import (
@@ -18,8 +19,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 )
+
+// rot is the file that no start survives.
+func rot() string { return filepath.Join(filepath.Dir(os.Getenv("CHARTROOM_SOCKET")), "rot") }
 
 // sick is the file that the health check looks for.
 const sick = "/sick"
@@ -51,8 +56,8 @@ func main() {
 	}
 	_ = os.Remove(sick)
 	_ = os.Remove(os.Getenv("CHARTROOM_SOCKET"))
-	if os.Getenv("UNRULY") == "start" {
-		fmt.Println("ends before it is ready")
+	if _, err := os.Stat(rot()); err == nil && os.Getenv("UNRULY") != "safe" {
+		fmt.Println("rotten")
 		os.Exit(1)
 	}
 	listener, err := net.Listen("unix", os.Getenv("CHARTROOM_SOCKET"))
@@ -120,5 +125,9 @@ func act(conn io.Writer, m message, s *state) {
 		}
 	case "ail":
 		_ = os.WriteFile(sick, nil, 0o600)
+	case "rot":
+		_ = os.WriteFile(rot(), nil, 0o600)
+	case "mend":
+		_ = os.Remove(rot())
 	}
 }

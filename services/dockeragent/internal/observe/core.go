@@ -169,6 +169,7 @@ type container struct {
 	doubt      bool
 	evidence
 	stopSignal int
+	startedBy  string       // the command of ours that a start was put down to last
 	commands   []ownCommand // of ours, the newest last; at most rememberCommands
 }
 

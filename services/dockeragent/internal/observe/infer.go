@@ -87,7 +87,7 @@ func (c *Core) inferStart(now time.Time, k *container, in *engine.Container) {
 	t.Status, t.StartedAt, t.Approx, t.Stamp, t.ExitCode, t.OOMKilled = "running", in.State.StartedAt, false, "", 0, false
 	k.evidence = evidence{}
 	o := journal.Observation{Time: at, Event: "docker.start", Inferred: true}
-	o.CommandID, _ = k.cause(now, "start")
+	o.CommandID = k.startCause(now)
 	data := map[string]any{"startedAt": in.State.StartedAt}
 	c.retarget(k, in, &o, data)
 	c.emit(k, o, data, in)

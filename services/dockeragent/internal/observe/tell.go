@@ -95,7 +95,7 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		}
 		k.evidence = evidence{}
 		data["startedAt"] = at
-		o.CommandID, _ = k.cause(now, "start")
+		o.CommandID = k.startCause(now)
 		if facts != nil {
 			// Always told: another container may have had its place until now.
 			t.Target = ""
@@ -164,6 +164,17 @@ func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
 		}
 	}
 	return "", ""
+}
+
+// startCause is cause for a start. A command starts once: a start that follows soon is
+// somebody else's, to whom nobody gave the state back.
+func (k *container) startCause(now time.Time) string {
+	id, _ := k.cause(now, "start")
+	if id == k.startedBy {
+		return ""
+	}
+	k.startedBy = id
+	return id
 }
 
 // emit tells one observation about a container.

@@ -854,8 +854,8 @@ type Command struct {
 	Instance string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	// Generation it is for; empty only for create.
 	ContainerId string `protobuf:"bytes,4,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	// "create", "start", "stop", "kill", "pause", "unpause", "remove",
-	// "restore", "deliver" or "take_snapshot".
+	// "create", "replace", "start", "stop", "kill", "pause", "unpause",
+	// "remove", "restore", "deliver" or "take_snapshot".
 	Verb string `protobuf:"bytes,5,opt,name=verb,proto3" json:"verb,omitempty"`
 	// Arguments as a JSON object: docs/architecture.md, "Commands".
 	ArgumentsJson []byte `protobuf:"bytes,6,opt,name=arguments_json,json=argumentsJson,proto3" json:"arguments_json,omitempty"`

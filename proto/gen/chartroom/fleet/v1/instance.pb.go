@@ -244,7 +244,8 @@ type Instance struct {
 	Snapshots []*ApplicationSnapshot `protobuf:"bytes,16,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
 	// Delayed sends not yet due, by due time.
 	Timers []*PendingTimer `protobuf:"bytes,17,rep,name=timers,proto3" json:"timers,omitempty"`
-	// What is wrong with the target's labels or set-up, each with its fix.
+	// What is wrong with the target's labels or set-up, or with what its
+	// application says on its channel; each with its fix.
 	Findings []*Finding `protobuf:"bytes,18,rep,name=findings,proto3" json:"findings,omitempty"`
 	// When the instance was first recorded.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

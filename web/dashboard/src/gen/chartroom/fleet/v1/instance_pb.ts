@@ -150,7 +150,8 @@ export type Instance = Message<"chartroom.fleet.v1.Instance"> & {
   timers: PendingTimer[];
 
   /**
-   * What is wrong with the target's labels or set-up, each with its fix.
+   * What is wrong with the target's labels or set-up, or with what its
+   * application says on its channel; each with its fix.
    *
    * @generated from field: repeated chartroom.fleet.v1.Finding findings = 18;
    */
@@ -342,7 +343,8 @@ export type InstanceJson = {
   timers?: PendingTimerJson[];
 
   /**
-   * What is wrong with the target's labels or set-up, each with its fix.
+   * What is wrong with the target's labels or set-up, or with what its
+   * application says on its channel; each with its fix.
    *
    * @generated from field: repeated chartroom.fleet.v1.Finding findings = 18;
    */

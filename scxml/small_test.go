@@ -83,6 +83,31 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
+// A chart whose expressions are in the pure subset makes no machine, from its start
+// and its first event on: one takes more than a hundred allocations. Not parallel, as above.
+func TestSubsetMakesNoMachine(t *testing.T) {
+	d, err := scxml.Parse("counter", []byte(counter), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := scxml.Compile(d, scxml.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := testing.AllocsPerRun(5, func() {
+		ip, _, err := scxml.Start(c, scxml.Input{Now: time.Unix(1, 0)})
+		if err == nil {
+			_, err = ip.Deliver(scxml.Event{Name: "inc", Data: 1.0}, scxml.Input{Now: time.Unix(2, 0)})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 60 {
+		t.Errorf("a session and its first event take %v allocations: a machine was made", got)
+	}
+}
+
 // The trace is the same with and without memory of former steps, and NoTrace
 // changes nothing but the trace.
 func TestTraceOfRememberedMoves(t *testing.T) {

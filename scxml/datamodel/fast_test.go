@@ -96,6 +96,7 @@ func TestSubsetNeedsNoMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.Load()
 	s.SetEvent(&Event{Name: "e", Data: map[string]any{"code": 137.0}})
 	for _, x := range [][2]string{{"n", "0"}, {"n", "n + 1"}, {"n", "n * _event.data.code"}, {"label", "'exit ' + n"}, {"label", "In('here') ? label : 'out'"}} {
 		if err := s.Assign(l.Location(x[0]), l.Expr(x[1])); err != nil {

@@ -202,11 +202,11 @@ func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
 
 func (s *ecmaStore) Load() []error {
 	s.loaded = true
-	s.all = true
 	errs := make([]error, len(s.scripts))
 	if len(s.scripts) == 0 {
 		return errs
 	}
+	s.all = true
 	if s.m == nil {
 		if s.m = s.bare(); s.interrupted.Load() {
 			return errs

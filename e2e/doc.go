@@ -7,8 +7,8 @@
 //
 // A test without an engine is skipped, unless CHARTROOM_REQUIRE names it. Tests
 // run one after another, since a fault in one would be seen by another. Whatever
-// a test makes carries the label chartroom.test and goes with it; where a test
-// program is killed, scripts/e2e removes what has the label's value of this run.
+// a test makes carries the label chartroom.test and goes with it; what an
+// interrupt leaves behind of this run is removed by scripts/tidy.
 //
 // The environment: CHARTROOM_BIN is the folder of the binaries (../bin by
 // default), CHARTROOM_APP_IMAGE the image that runs an SCXML file as an application,

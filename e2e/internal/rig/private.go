@@ -70,13 +70,13 @@ func (e *PrivateEngine) Start(t testing.TB) {
 	// Left by a kill. Where nobody reaps the dead, their pids still look alive.
 	_ = os.Remove(filepath.Join(e.dir, "docker.pid"))
 	_ = os.Remove(filepath.Join(e.dir, "exec", "containerd", "containerd.pid"))
-	e.cmd = exec.Command("dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
+	cmd := exec.Command("dockerd", "--host", e.host(), "--data-root", filepath.Join(e.dir, "data"), "--exec-root", filepath.Join(e.dir, "exec"),
 		"--pidfile", filepath.Join(e.dir, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
-	e.cmd.Stdout, e.cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = log, log
 	// A network namespace of its own: an engine without a bridge removes docker0,
 	// which would be that of the machine's engine.
-	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
-	if err := e.cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWNET}
+	if err := started.start(e, cmd, func() { e.cmd = cmd }); err != nil {
 		t.Fatalf("start a private dockerd: %v", err)
 	}
 	Eventually(t, 60*time.Second, "the private engine answers", func() error {
@@ -136,7 +136,8 @@ func ours(pid int, dir string) bool {
 	return err == nil && strings.Contains(string(b), dir)
 }
 
-// end removes the containers, stops the engine and unmounts what it left.
+// end removes the containers, stops the engine and unmounts what it left. It
+// implements member.
 func (e *PrivateEngine) end() {
 	if out, err := exec.Command("docker", "--host", e.host(), "ps", "--all", "--quiet").Output(); err == nil {
 		for _, id := range strings.Fields(string(out)) {

@@ -101,16 +101,18 @@ func (p *Process) Restart(t testing.TB) {
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	// Its own group, so that an interrupt of the tests reaches it through
-	// Kill only.
+	// Its own group: an interrupt of the tests ends it by Main, after which
+	// nothing that a test still does can start it again.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	gone := make(chan struct{})
+	err = started.start(p, cmd, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.cmd, p.gone = cmd, gone
+	})
+	if err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
-	gone := make(chan struct{})
-	p.mu.Lock()
-	p.cmd, p.gone = cmd, gone
-	p.mu.Unlock()
 	go func() {
 		_ = cmd.Wait()
 		close(gone)
@@ -120,6 +122,9 @@ func (p *Process) Restart(t testing.TB) {
 // Kill sends SIGKILL and waits for the end. It does nothing to a process that
 // has ended.
 func (p *Process) Kill() { p.signal(syscall.SIGKILL) }
+
+// end implements member.
+func (p *Process) end() { p.Kill() }
 
 // Stop sends SIGTERM and waits for the end, ten seconds at most before it kills.
 func (p *Process) Stop() {

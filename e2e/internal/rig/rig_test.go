@@ -12,6 +12,8 @@ import (
 	"github.com/chartroom/chartroom/e2e/internal/rig"
 )
 
+func TestMain(m *testing.M) { rig.Main(m) }
+
 // redis runs redis-cli inside the server's container.
 func redis(t *testing.T, r *rig.Redis, arguments ...string) string {
 	t.Helper()

@@ -28,7 +28,7 @@ type machine struct {
 
 // builtins are the names that a fresh global object has.
 var builtins = func() map[string]bool {
-	names := map[string]bool{"In": true, "_event": true, "_sessionid": true, "_name": true, "_ioprocessors": true, "_x": true}
+	names := map[string]bool{"__proto__": true, "In": true, "_event": true, "_sessionid": true, "_name": true, "_ioprocessors": true, "_x": true}
 	for _, n := range goja.New().GlobalObject().GetOwnPropertyNames() {
 		names[n] = true
 	}
@@ -156,9 +156,22 @@ func (m *machine) eventObject(ev *Event) goja.Value {
 	return o
 }
 
+// get gives the value of a variable; nil if there is none. What the global object
+// inherits is no variable, though a script that says toString mentions its name;
+// one that the session has is there, whatever was done to its prototype.
 func (m *machine) get(name string) goja.Value {
 	var v goja.Value
-	_ = m.guard(func() error { v = m.vm.GlobalObject().Get(name); return nil })
+	_ = m.guard(func() error {
+		g := m.vm.GlobalObject()
+		found := g.Get(name)
+		if p := g.Prototype(); found != nil && p != nil && !m.store.vars.has(name) {
+			if inherited := p.Get(name); inherited != nil && inherited.SameAs(found) {
+				return nil
+			}
+		}
+		v = found
+		return nil
+	})
 	return v
 }
 
@@ -208,17 +221,13 @@ func (m *machine) setAll(v *variables) {
 // keepOwned notes what the scripts of the chart made that is no data.
 func (m *machine) keepOwned() {
 	m.owned = map[string]goja.Value{}
-	_ = m.guard(func() error {
-		g := m.vm.GlobalObject()
-		for _, name := range m.variables(nil) {
-			if v := g.Get(name); v != nil {
-				if _, err := m.export(v, m.store.sys.DataBytes()); errors.Is(err, errNotData) {
-					m.owned[name] = v
-				}
+	for _, name := range m.variables(nil) {
+		if v := m.get(name); v != nil {
+			if _, err := m.export(v, m.store.sys.DataBytes()); errors.Is(err, errNotData) {
+				m.owned[name] = v
 			}
 		}
-		return nil
-	})
+	}
 }
 
 func (m *machine) isOwned(name string, v goja.Value) bool {

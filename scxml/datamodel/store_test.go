@@ -195,3 +195,25 @@ func TestLongCodeIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What all objects inherit is no variable of the session, though a script names it.
+func TestInheritedIsNoVariable(t *testing.T) {
+	t.Parallel()
+	s, l, _ := newStore(t, "x")
+	for _, script := range []string{
+		"x = (5).toString() + [].constructor.name + ({}).hasOwnProperty('a') + ({}).__proto__.valueOf.length",
+		"Object.prototype.polluted = 1; Object.prototype.toString = function() { return 'none' }; Object.prototype.x = x",
+		"var x = 'own', y = 2; x.constructor.prototype.polluted = 3; globalThis.valueOf = 4",
+	} {
+		if err := s.Run(l.Script(script)); err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+		if faults := s.Settle(); len(faults) > 0 {
+			t.Errorf("%s: %v", script, faults)
+		}
+	}
+	want := map[string]any{"x": "own", "y": 2.0, "valueOf": 4.0}
+	if d := cmp.Diff(want, s.Data()); d != "" {
+		t.Error(d)
+	}
+}

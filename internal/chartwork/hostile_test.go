@@ -45,10 +45,12 @@ func TestHostile(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"endless loop", onGo(`<script>for(;;);</script>`), "broken: it took longer than"},
 		{"endless guard", `<state id="a"><transition event="go" cond="(function() { for (;;); })()"/></state>`, "broken: it took longer than"},
-		{"huge string", onGo(`<assign location="x" expr="'x'.repeat(Math.pow(2, 40)).length"/>`), "broken: it used up its memory"},
-		{"huge array", onGo(`<script>x = new Array(4294967295).fill(1)</script>`), "broken: it"},
+		{"huge string", onGo(`<assign location="x" expr="'x'.repeat(Math.pow(2, 40)).length"/>`), "fault: RangeError: Invalid string length"},
+		{"huge string by another name", onGo(`<assign location="x" expr="'x'['rep' + 'eat'](Math.pow(2, 40)).length"/>`), "broken: it used up its memory"},
+		{"huge array", onGo(`<script>x = new Array(4294967295).fill(1)</script>`), "fault: RangeError: Invalid array length"},
+		{"huge list", onGo(`<script>x = Array.from({length: 4294967295})</script>`), "broken: it"},
 		{"growing array", onGo(`<script>for (var a = [], i = 0; ; i++) a.push('x' + i)</script>`), "broken: it"},
-		{"padded string", onGo(`<assign location="x" expr="''.padEnd(Math.pow(2, 36), 'ab').length"/>`), "broken: it used up its memory"},
+		{"padded string", onGo(`<assign location="x" expr="''.padEnd(Math.pow(2, 36), 'ab').length"/>`), "fault: RangeError: Invalid string length"},
 		{"backtracking", onGo(`<assign location="x" expr="/^(?=(a+)+b)/.test('` + strings.Repeat("a", 60) + `')"/>`), "broken: it took longer than"},
 		{"eventless loop", onGo(``) + `<state id="b"/>`, ""}, // replaced below
 		{"doubling", onGo(`<script>x = new Array(40).fill('y'); var s = 'y'</script><foreach array="x" item="p"><assign location="s" expr="s + s"/></foreach>`), "fault: the data grow beyond the limit"},
@@ -75,6 +77,39 @@ func TestHostile(t *testing.T) {
 				t.Errorf("after it: outcome %q, want fine", got)
 			}
 		})
+	}
+}
+
+// TestNatives calls what no interrupt of the interpreter reaches while it runs, or
+// what needs memory without bound. Each ends the step or its child; the session of
+// somebody else, in the same sandbox, begins all the same.
+func TestNatives(t *testing.T) {
+	t.Parallel()
+	if need.Race {
+		t.Skip("the race detector takes more memory than the limit under test")
+	}
+	w := sandbox.New(sandbox.Config{Memory: 256 << 20, Timeout: time.Second})
+	t.Cleanup(w.Close)
+	for _, script := range []string{
+		"x = 'ab'; for (;;) x = x.concat(x)", "x = 'a'.repeat(1e6); x.replace(/a/g, x)",
+		"Array.from({length: 4294967295})", "[...new Array(4294967295)]", "Array.prototype.reverse.call({length: 9e15})",
+		"String.fromCharCode.apply(null, {length: 4294967295})", "new ArrayBuffer(Math.pow(2, 40))", "new Float64Array(1e9).sort()", "[3, 1, 2].sort(function() { for (;;); })",
+		"2n ** 2n ** 40n", "x = 3n; for (;;) x = x * x",
+		"/(?=(a+)+b)/.test('a'.repeat(60))", "new RegExp('(a?){60}a{60}\\\\1').test('a'.repeat(60))", "('a'.repeat(60) + 'b').replace(/(?=(a|aa)+$)/g, '')", "new RegExp('('.repeat(2e6))",
+		"x = []; for (var i = 0; i < 1e6; i++) x = [x]; JSON.stringify(x)", "x = {}; for (var i = 0; i < 1e6; i++) x = {a: x}", "JSON.parse('['.repeat(2e6))",
+		"JSON.stringify({toJSON: function() { return new Proxy([], {get: function(t, k) { return k == 'length' ? 4e9 : 1 }}) }})",
+		"eval('(a='.repeat(40) + '1' + ')=>1'.repeat(40))", "eval('['.repeat(2e6))",
+		"(function f() { Promise.resolve().then(f) })()", "[...(function*() { for (;;) yield 1 })()]", "x = {toString: function() { return x + '' }}; x + ''",
+		"x = new Proxy({}, {}); for (var i = 0; i < 1e6; i++) x = new Proxy(x, {}); x.a", "try { for (;;); } finally { for (;;); }",
+		"new Map(Array.from({length: 1e9}, function(_, i) { return [i, i] }))", "'é'.repeat(6e7).normalize('NFKD') + encodeURIComponent('é'.repeat(6e7))",
+	} {
+		escaped := strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(script)
+		if got := outcome(t, w, onGo(`<script>`+escaped+`</script>`)); got == "fine" {
+			t.Errorf("%s did no harm; this test wants some", script)
+		}
+		if got := outcome(t, w, onGo(`<assign location="x" expr="2"/>`)); got != "fine" {
+			t.Errorf("after %s: outcome %q, want fine", script, got)
+		}
 	}
 }
 

@@ -91,6 +91,7 @@ func (l *ecmascript) expr(src string, kind exprKind) *Expr {
 		e.prog = &compiled{constant: v, isConstant: true}
 		return e
 	}
+	l.schema.mentions(src)
 	e.pure = !impure.MatchString(harmless.ReplaceAllString(src, "("))
 	// The line break ends a comment at the end of the expression.
 	program, err := goja.Compile("expression", "("+trimmed+"\n)", false)
@@ -138,6 +139,7 @@ func (l *ecmascript) Location(src string) *Expr {
 	if e.Err = tooLong(src); e.Err != nil {
 		return e
 	}
+	l.schema.mentions(src)
 	e.usesEvent = eventName.MatchString(src)
 	if m := system.FindStringSubmatch(src); m != nil {
 		e.Err = fmt.Errorf("TypeError: the system variable %s cannot be assigned to", m[1])
@@ -168,11 +170,12 @@ func (l *ecmascript) Location(src string) *Expr {
 // Script compiles statements. Top-level let, const and class become var: a
 // script's variables are data, and only what is a property of the global
 // object can be found and saved.
-func (*ecmascript) Script(src string) *Expr {
+func (l *ecmascript) Script(src string) *Expr {
 	e := &Expr{Source: src, kind: kindScript}
 	if e.Err = tooLong(src); e.Err != nil {
 		return e
 	}
+	l.schema.mentions(src)
 	e.usesEvent = eventName.MatchString(src)
 	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
 	if err != nil {

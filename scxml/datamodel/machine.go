@@ -24,6 +24,8 @@ type machine struct {
 	owned     map[string]goja.Value
 	domByNode map[*node]*goja.Object
 	domText   map[*goja.Object]func() XML
+	// rangeError is its constructor, when functions are bounded.
+	rangeError goja.Value
 }
 
 // builtins are the names that a fresh global object has.
@@ -81,6 +83,7 @@ func (s *ecmaStore) bare() *machine {
 	vm.SetTimeSource(func() time.Time { return s.sys.Now() })
 	vm.SetRandSource(s.float)
 
+	m.bound()
 	g := vm.GlobalObject()
 	_ = g.DefineDataProperty("In", vm.ToValue(func(id string) bool { return s.sys.In(id) }), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 	m.system("_event", func() goja.Value {

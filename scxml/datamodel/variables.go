@@ -103,6 +103,8 @@ type schema struct {
 	names  []string
 	// sorted are the places in the order of their names.
 	sorted []int
+	// greedy are the functions named that have to be bounded.
+	greedy map[string]bool
 }
 
 func newSchema() *schema { return &schema{places: map[string]int{}} }

@@ -3,7 +3,8 @@
 // Command kernelbench measures the kernel beside other engines on the same
 // charts (bench/charts), in one run: rounds in which each engine has its turn,
 // medians of them, and after each turn a comparison of where the chart stands.
-// It prints a table, or with -json {"rows": […]}, and writes docs/benchmarks.md
+// Then it compiles and draws charts of growing size.
+// It prints tables, or with -json {"rows": […], "sizes": […]}, and writes docs/benchmarks.md
 // with -write. An engine that is missing, or that ends elsewhere, is a failure.
 //
 // Figures are of processor time, as the operating system counts it for the whole
@@ -134,17 +135,21 @@ func run(ctx context.Context, c config) error {
 			return err
 		}
 	}
+	sizes, err := measureSizes(ctx, c.rounds, c.turn)
+	if err != nil {
+		return err
+	}
 	if c.write != "" {
-		if err := os.WriteFile(c.write, []byte(markdown(rows, c, held)), 0o644); err != nil {
+		if err := os.WriteFile(c.write, []byte(markdown(rows, sizes, c, held)), 0o644); err != nil {
 			return fmt.Errorf("write the tables: %w", err)
 		}
 	}
 	if c.asJSON {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"rows": rows})
+		return enc.Encode(map[string]any{"rows": rows, "sizes": sizes})
 	}
-	fmt.Print(tables(rows))
+	fmt.Print(tables(rows) + "\n" + sizeTable(sizes))
 	if held != "" {
 		fmt.Println(held)
 	}

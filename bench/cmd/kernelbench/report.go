@@ -84,7 +84,7 @@ func (g goal) line(rows []*Row) string {
 }
 
 // markdown is docs/benchmarks.md.
-func markdown(rows []*Row, c config, held string) string {
+func markdown(rows []*Row, sizes []*Size, c config, held string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks of the kernel
 
@@ -107,6 +107,8 @@ after its start and %d events; snapshots are taken and restored as text or bytes
 	if held != "" {
 		b.WriteString("\n" + held + "\n")
 	}
+	b.WriteString("\nReading and compiling a chart, and laying out its drawing, in processor time. Charts of more than some hundred states are drawn without the\n" +
+		"layout kernel, which takes more than their square in time.\n\n" + sizeTable(sizes))
 	return b.String()
 }
 

@@ -77,11 +77,20 @@ func (d *Docker) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, refusal("info", "", err)
 	}
+	// Until 23 the engine's id is kept in /etc/docker, not with its data: one that
+	// has lost them has the same. The network "none" is made with the data, once.
+	id := in.ID
+	none, err := d.cli.NetworkInspect(ctx, network.NetworkNone, network.InspectOptions{})
+	if err = refusal("inspect network", network.NetworkNone, err); err == nil {
+		id += "/" + none.ID[:min(12, len(none.ID))]
+	} else if StatusOf(err) == 0 {
+		return Info{}, err
+	}
 	at, err := time.Parse(time.RFC3339Nano, in.SystemTime)
 	if err != nil {
 		at = time.Now()
 	}
-	return Info{ID: in.ID, Name: in.Name, Version: in.ServerVersion, APIVersion: d.cli.ClientVersion(), Time: at, LiveRestore: in.LiveRestoreEnabled}, nil
+	return Info{ID: id, Name: in.Name, Version: in.ServerVersion, APIVersion: d.cli.ClientVersion(), Time: at, LiveRestore: in.LiveRestoreEnabled}, nil
 }
 
 // Ping implements Engine.

@@ -115,7 +115,7 @@ func IsConflict(err error) bool { return StatusOf(err) == http.StatusConflict }
 
 // Info identifies an engine.
 type Info struct {
-	// ID is the engine's own, random id. Another id means other containers.
+	// ID is random and made with the engine's data. Another id means other containers.
 	ID string
 	// Name is the host name as the engine sees it.
 	Name string

@@ -218,7 +218,7 @@ func (x *Hello) GetFindings() []*v1.Finding {
 // Engine identifies a container engine.
 type Engine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The engine's own id. Another id means other containers.
+	// Names the engine with its data. Another id means other containers.
 	EngineId string `protobuf:"bytes,1,opt,name=engine_id,json=engineId,proto3" json:"engine_id,omitempty"`
 	// Its version.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
@@ -756,7 +756,9 @@ type TargetSpec struct {
 	// The chart's options as a JSON object: docs/architecture.md, "Options".
 	OptionsJson []byte `protobuf:"bytes,6,opt,name=options_json,json=optionsJson,proto3" json:"options_json,omitempty"`
 	// What is wrong with labels or settings.
-	Findings      []*v1.Finding `protobuf:"bytes,7,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*v1.Finding `protobuf:"bytes,7,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Id of the engine that has the container.
+	EngineId      string `protobuf:"bytes,8,opt,name=engine_id,json=engineId,proto3" json:"engine_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -838,6 +840,13 @@ func (x *TargetSpec) GetFindings() []*v1.Finding {
 		return x.Findings
 	}
 	return nil
+}
+
+func (x *TargetSpec) GetEngineId() string {
+	if x != nil {
+		return x.EngineId
+	}
+	return ""
 }
 
 // Command is something for the agent to do. It acts at most once for each
@@ -1352,7 +1361,7 @@ const file_chartroom_agent_v1_agent_proto_rawDesc = "" +
 	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12\x16\n" +
 	"\x06inline\x18\x03 \x01(\fR\x06inline\x12-\n" +
 	"\x12contained_sequence\x18\x04 \x01(\x04R\x11containedSequence\x125\n" +
-	"\brun_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\arunTime\"\xef\x01\n" +
+	"\brun_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\arunTime\"\x8c\x02\n" +
 	"\n" +
 	"TargetSpec\x12\x18\n" +
 	"\amanaged\x18\x01 \x01(\bR\amanaged\x12\x14\n" +
@@ -1361,7 +1370,8 @@ const file_chartroom_agent_v1_agent_proto_rawDesc = "" +
 	"\x05chart\x18\x04 \x01(\tR\x05chart\x12\x18\n" +
 	"\achannel\x18\x05 \x01(\tR\achannel\x12!\n" +
 	"\foptions_json\x18\x06 \x01(\fR\voptionsJson\x127\n" +
-	"\bfindings\x18\a \x03(\v2\x1b.chartroom.fleet.v1.FindingR\bfindings\"\xa0\x03\n" +
+	"\bfindings\x18\a \x03(\v2\x1b.chartroom.fleet.v1.FindingR\bfindings\x12\x1b\n" +
+	"\tengine_id\x18\b \x01(\tR\bengineId\"\xa0\x03\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"command_id\x18\x01 \x01(\tR\tcommandId\x12/\n" +

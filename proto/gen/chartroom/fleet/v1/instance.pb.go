@@ -255,8 +255,9 @@ type Instance struct {
 	LogSequence uint64 `protobuf:"varint,21,opt,name=log_sequence,json=logSequence,proto3" json:"log_sequence,omitempty"`
 	// True once the chart has reached a top-level final state.
 	Finished bool `protobuf:"varint,22,opt,name=finished,proto3" json:"finished,omitempty"`
-	// True when the host was not heard of for longer than its limit, so that
-	// the configuration is what was last known. Derived when read, never stored.
+	// True when the configuration is only what was last known: the host was not
+	// heard of for longer than its limit, or another engine answers there than the
+	// one that has the container. Derived when read, never stored.
 	Unknown bool `protobuf:"varint,23,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	// When the host was last heard of; unset for a free instance. Derived when
 	// read.
@@ -486,7 +487,9 @@ type Target struct {
 	// Start of the present or last run; orders runs. Unset before the first.
 	StartedTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started_time,json=startedTime,proto3" json:"started_time,omitempty"`
 	// How events get in and snapshots out: "socket", "file:/path" or "none".
-	Channel       string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Id of the engine that has the container; empty while it is not known.
+	EngineId      string `protobuf:"bytes,7,opt,name=engine_id,json=engineId,proto3" json:"engine_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -559,6 +562,13 @@ func (x *Target) GetStartedTime() *timestamppb.Timestamp {
 func (x *Target) GetChannel() string {
 	if x != nil {
 		return x.Channel
+	}
+	return ""
+}
+
+func (x *Target) GetEngineId() string {
+	if x != nil {
+		return x.EngineId
 	}
 	return ""
 }
@@ -901,7 +911,7 @@ type Host struct {
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Version of the agent.
 	AgentVersion string `protobuf:"bytes,3,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
-	// Id of the engine as the engine gives it.
+	// Names the engine with its data: one that starts without them is another.
 	EngineId string `protobuf:"bytes,4,opt,name=engine_id,json=engineId,proto3" json:"engine_id,omitempty"`
 	// Version of the engine.
 	EngineVersion string `protobuf:"bytes,5,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
@@ -1591,7 +1601,7 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\bfinished\x18\x16 \x01(\bR\bfinished\x12\x18\n" +
 	"\aunknown\x18\x17 \x01(\bR\aunknown\x12@\n" +
 	"\x0elast_seen_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x1b\n" +
-	"\tdata_json\x18\x19 \x01(\tR\bdataJson\"\xce\x01\n" +
+	"\tdata_json\x18\x19 \x01(\tR\bdataJson\"\xeb\x01\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12\x14\n" +
@@ -1600,7 +1610,8 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"generation\x18\x04 \x01(\rR\n" +
 	"generation\x12=\n" +
 	"\fstarted_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vstartedTime\x12\x18\n" +
-	"\achannel\x18\x06 \x01(\tR\achannel\"\xf0\x01\n" +
+	"\achannel\x18\x06 \x01(\tR\achannel\x12\x1b\n" +
+	"\tengine_id\x18\a \x01(\tR\bengineId\"\xf0\x01\n" +
 	"\x05Queue\x12+\n" +
 	"\x11accepted_sequence\x18\x01 \x01(\x04R\x10acceptedSequence\x12-\n" +
 	"\x12delivered_sequence\x18\x02 \x01(\x04R\x11deliveredSequence\x12-\n" +

@@ -32,6 +32,8 @@ const (
 	gateTime = 2 * time.Second
 	// runKey precedes a container's id in what the journal knows of its run.
 	runKey = "run:"
+	// engineKey is the journal's entry for the engine that all others are of.
+	engineKey = "engine"
 )
 
 // agent joins the parts. mu guards all maps; it is never held over I/O.
@@ -101,8 +103,8 @@ type plan struct {
 type delivery struct{ command, traceparent string }
 
 // known reads what the journal knows, once, before anything runs.
-func (a *agent) known() map[string]observe.Told {
-	told := map[string]observe.Told{}
+func (a *agent) known() (told map[string]observe.Told, engineID string) {
+	told = map[string]observe.Told{}
 	for key, body := range a.journal.Known() {
 		if id, ok := strings.CutPrefix(key, runKey); ok {
 			var s runState
@@ -111,13 +113,17 @@ func (a *agent) known() map[string]observe.Told {
 			}
 			continue
 		}
+		if key == engineKey {
+			_ = json.Unmarshal(body, &engineID)
+			continue
+		}
 		var t observe.Told
 		if json.Unmarshal(body, &t) == nil {
 			told[key] = t
 			a.told[key] = t
 		}
 	}
-	return told
+	return told, engineID
 }
 
 // sink takes what the observer has to tell. It is called by one goroutine, in
@@ -134,9 +140,16 @@ func (a *agent) sink(outs []observe.Out) error {
 	}
 	var later []observe.Out
 	for _, out := range outs {
+		if out.EngineID != "" {
+			if b, err := json.Marshal(out.EngineID); err == nil {
+				e.Known[engineKey] = b
+			}
+			continue
+		}
 		o := out.Observation
 		id := o.ContainerID
-		if o.Event == "docker.die" || o.Event == "docker.destroy" || o.Event == "" {
+		gone := o.Event == "" && (out.Told == nil || out.Told.Engine != "")
+		if o.Event == "docker.die" || o.Event == "docker.destroy" || gone {
 			// What the application wrote before it died comes before its death.
 			if err := write(); err != nil {
 				return err
@@ -195,6 +208,9 @@ func (a *agent) sink(outs []observe.Out) error {
 		if l.Container != nil {
 			a.containers[id] = *l.Container
 		}
+		if l.Observation.Event == "" && l.Told.Engine == "" {
+			go a.resumeOne(a.ctx, id) // Its engine is back, and it may have run on.
+		}
 	}
 	close(a.changed)
 	a.changed = make(chan struct{})
@@ -209,7 +225,7 @@ func (a *agent) endRun(id string, out observe.Out) {
 	_ = json.Unmarshal(out.Observation.Data, &data)
 	a.mu.Lock()
 	r := a.links[id]
-	if r != nil && out.Told != nil && (r.before == data.StartedAt && r.before != "" || r.link.Run() != "" && r.link.Run() != data.StartedAt) {
+	if r != nil && out.Told != nil && out.Told.Engine == "" && (r.before == data.StartedAt && r.before != "" || r.link.Run() != "" && r.link.Run() != data.StartedAt) {
 		r = nil // The death of an earlier run, told late.
 	}
 	if r != nil {
@@ -223,7 +239,7 @@ func (a *agent) endRun(id string, out observe.Out) {
 		r.over = true
 		r.mu.Unlock()
 	}
-	if path, ok := strings.CutPrefix(target.Channel, "file:"); ok && target.Managed && out.Told != nil {
+	if path, ok := strings.CutPrefix(target.Channel, "file:"); ok && target.Managed && out.Told != nil && out.Told.Engine == "" {
 		ctx, cancel := context.WithTimeout(a.ctx, exportTime)
 		defer cancel()
 		if err := a.export(ctx, id, out.Observation.Instance, path, data.StartedAt); err != nil && !engine.IsNotFound(err) {

@@ -245,6 +245,45 @@ func TestEngineShutsDown(t *testing.T) {
 	c.find("web", "app.ready", 2)
 }
 
+// TestEngineReplaced: another engine at the address is said in a new hello, at once
+// and after a restart of the agent, and the containers of the old one are not
+// told as destroyed.
+func TestEngineReplaced(t *testing.T) {
+	t.Parallel()
+	c, f, state := newCentre(t), engine.NewFake(), t.TempDir()
+	stop := start(t, c, state, f)
+	c.done(c.command("web", created(c, "web", appSpec("web")), "start", nil))
+	engines := map[string]bool{}
+	c.until("the first engine is named", func() bool {
+		engines[c.hello.GetEngine().GetEngineId()] = true
+		return true
+	})
+	replaced := func(name string) {
+		t.Helper()
+		before := len(engines)
+		c.until("another engine is named, and why the containers are not there", func() bool {
+			engines[c.hello.GetEngine().GetEngineId()] = true
+			gaps := 0
+			for _, o := range c.got {
+				if o.GetEvent() == "agent.gap" && field(o, "reason") == "another engine answers at this address" {
+					gaps++
+				}
+			}
+			return len(engines) > before && gaps == before
+		})
+		if slices.Contains(c.events(name), "docker.destroy") {
+			t.Errorf("%s: %v", name, c.events(name))
+		}
+	}
+	f.Replace()
+	replaced("web")
+	created(c, "other", appSpec("other"))
+	stop()
+	f.Replace()
+	start(t, c, state, f)
+	replaced("other")
+}
+
 // TestStaleOwner is law 5.
 func TestStaleOwner(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,8 @@ func New(c Config) (_ *Service, err error) {
 	if err := s.connect(&a.c); err != nil {
 		return nil, err
 	}
-	a.observer = observe.NewObserver(a.engine, a.known(), c.Log, a.sink)
+	told, engineID := a.known()
+	a.observer = observe.NewObserver(a.engine, engineID, told, c.Log, a.sink)
 	a.client = rpc.New(a.c.Statemachine, a.journal, a, c.Log)
 	return s, s.serveHealth(c)
 }
@@ -243,7 +244,7 @@ func (s *Service) watchHealth(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		status := healthv1.HealthCheckResponse_NOT_SERVING
-		if s.agent.EngineReachable() && s.agent.client.Connected() {
+		if s.agent.EngineID() != "" && s.agent.client.Connected() {
 			status = healthv1.HealthCheckResponse_SERVING
 		}
 		s.health.SetServingStatus("", status)
@@ -264,8 +265,13 @@ func gap(reason string) journal.Observation {
 	return journal.Observation{Time: now, Event: journal.EventGap, Data: b}
 }
 
-// EngineReachable implements rpc.Handler.
-func (a *agent) EngineReachable() bool { return a.observer.Engine() != nil }
+// EngineID implements rpc.Handler.
+func (a *agent) EngineID() string {
+	if info := a.observer.Engine(); info != nil {
+		return info.ID
+	}
+	return ""
+}
 
 // Acknowledged implements rpc.Handler.
 func (a *agent) Acknowledged(seq uint64) { a.spool.acknowledged(seq) }

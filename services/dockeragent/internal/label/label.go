@@ -90,6 +90,8 @@ type Target struct {
 	Options Options `json:"options"`
 	// Findings may be empty.
 	Findings []Finding `json:"findings,omitempty"`
+	// EngineID is that of the engine that has the container; Parse leaves it empty.
+	EngineID string `json:"engineId,omitempty"`
 }
 
 // Options are the chart's options, as docs/architecture.md lists them.

@@ -25,8 +25,8 @@
 package observe
 
 import (
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -64,6 +64,8 @@ const (
 	// rememberEvents and rememberGone bound what is kept against repetition.
 	rememberEvents = 4096
 	rememberGone   = 1024
+	// rememberParked bounds the containers of engines that are away.
+	rememberParked = 1024
 	// rememberCommands bounds the commands of ours whose events may still come.
 	rememberCommands = 8
 )
@@ -88,6 +90,8 @@ type Told struct {
 	Approx     bool      `json:"approx,omitempty"` // StartedAt is Stamp, not inspect's
 	Stamp      string    `json:"stamp,omitempty"`  // of the event by which the run was told, when inspect did not answer
 	LastEvent  time.Time `json:"lastEvent,omitzero"`
+	// Engine is the one that has it, while another answers; else empty.
+	Engine string `json:"engine,omitempty"`
 	// Ready and Cursor are the channel's: the run whose application was ready.
 	Ready string `json:"ready,omitempty"`
 }
@@ -107,10 +111,14 @@ func sameTime(stamp string, at time.Time) bool {
 type Out struct {
 	// Observation has no sequence yet.
 	Observation journal.Observation
-	// Told is what is believed after it; nil after docker.destroy and for the host.
+	// Told is what is believed after it; nil after docker.destroy and for the host. Without
+	// an event that is all: the container is forgotten (nil), its engine has gone or is back.
 	Told *Told
 	// Container is inspect's answer when one was used; else nil.
 	Container *engine.Container
+	// EngineID, when it is not empty, is all that there is: what follows is of that engine.
+	// It is kept in the journal beside what was told.
+	EngineID string
 }
 
 // Ask is a wish for an inspect; Token goes back with the answer.
@@ -123,6 +131,7 @@ type Ask struct {
 type Core struct {
 	engineID   string
 	containers map[string]*container
+	parked     map[string]Told     // of engines that do not answer now
 	pending    map[string]struct{} // those with a timer or a held event
 	out        []Out
 	asks       []Ask
@@ -173,39 +182,25 @@ type container struct {
 	commands   []ownCommand // of ours, the newest last; at most rememberCommands
 }
 
-// evidence is what is known of how the present run comes to its end.
-type evidence struct {
-	signals  []int
-	stopSeen bool
-	oomSeen  bool
-	// asked is seq at the stop signal that no command of ours explains, 0 for none;
-	// vouched is true once the engine that sent it has answered since, and lists
-	// how many lists it has answered meanwhile.
-	asked   uint64
-	vouched bool
-	lists   int
-	// cut is true for a run that began under an engine that has ended, where no run
-	// outlives its engine.
-	cut bool
-}
-
-// doubtful reports whether it is open who wants the run to end: somebody who has
-// asked the engine to stop it, or the engine that shuts down.
-func (k *container) doubtful(now time.Time) bool {
-	return k.asked != 0 && !k.vouched && !k.cut && k.idle(now)
-}
-
 type ownCommand struct {
 	verb, id string
 	began    time.Time
 	ended    time.Time // zero while in flight
 }
 
-// NewCore makes a Core that has told known before.
-func NewCore(known map[string]Told) *Core {
-	c := &Core{containers: map[string]*container{}, pending: map[string]struct{}{}, seen: map[eventKey]struct{}{}}
+// NewCore makes a Core that has told known before, of the engine with that id (empty
+// when it has told nothing).
+func NewCore(engineID string, known map[string]Told) *Core {
+	c := &Core{
+		engineID: engineID, containers: map[string]*container{}, parked: map[string]Told{},
+		pending: map[string]struct{}{}, seen: map[eventKey]struct{}{},
+	}
 	for id, t := range known {
-		c.containers[id] = &container{id: id, exists: true, told: t, restoredAt: t.LastEvent, stopSignal: 15}
+		if t.Engine != "" && t.Engine != engineID {
+			c.parked[id] = t
+			continue
+		}
+		c.containers[id] = restored(id, t)
 		if t.LastEvent.After(c.lastSeen) {
 			c.lastSeen = t.LastEvent
 		}
@@ -216,6 +211,12 @@ func NewCore(known map[string]Told) *Core {
 		c.restoredSeen = c.lastSeen
 	}
 	return c
+}
+
+// restored is a container of which t was told before.
+func restored(id string, t Told) *container {
+	t.Engine = ""
+	return &container{id: id, exists: true, told: t, restoredAt: t.LastEvent, stopSignal: 15}
 }
 
 // Since is from when a new subscription should replay: 200 ms before the newest
@@ -230,7 +231,8 @@ func (c *Core) Since(now time.Time) time.Time {
 	return c.lastSeen.Add(-overlap)
 }
 
-// Told returns what is believed of all containers, by id.
+// Told returns what is believed of all containers, by id, those of engines that are
+// away included.
 func (c *Core) Told() map[string]Told {
 	out := map[string]Told{}
 	for id, k := range c.containers {
@@ -238,6 +240,7 @@ func (c *Core) Told() map[string]Told {
 			out[id] = k.told
 		}
 	}
+	maps.Copy(out, c.parked)
 	return out
 }
 
@@ -319,52 +322,15 @@ func (k *container) idle(now time.Time) bool {
 	return !slices.ContainsFunc(k.commands, func(o ownCommand) bool { return o.ended.IsZero() && now.Sub(o.began) < forgotten })
 }
 
-// Lost says that the event stream has ended or overflown: a gap begins.
-func (c *Core) Lost(now time.Time, reason string) {
-	c.now = now
-	if c.gapReason == "" || c.gapTold {
-		c.gapFrom, c.gapReason, c.gapTold = c.lastSeen, reason, false
-		if c.gapFrom.IsZero() {
-			c.gapFrom = now
-		}
-	}
-	c.listed = false
-	// An answer from before may be of another engine.
-	for _, k := range c.containers {
-		k.doubt, k.doubtAt = false, time.Time{}
-	}
-}
-
-// Connected says that a new session with the engine begins: what was asked in
-// the one before will not be answered. From what the engine remembers follows which
-// runs began under one that has ended.
-func (c *Core) Connected(info engine.Info, memory engine.Memory) {
-	c.lastCut = time.Time{}
-	for _, k := range c.containers {
-		k.asking, k.wish = false, false
-		if at, err := time.Parse(time.RFC3339Nano, k.told.StartedAt); err == nil && k.told.live() && !info.LiveRestore {
-			// One that has much to remember may have forgotten its start. Then the silence
-			// after a signal is what there is to go by.
-			k.cut = memory.Lacks(k.id, at) || !memory.Whole && k.doubtful(c.now)
-		}
-		if len(k.held) > 0 || k.settling {
-			c.ask(k)
-		}
-	}
-}
-
 // Listed takes a list of all containers, made after the subscription, and asks
 // for an inspect of all those in it and of those told before.
-func (c *Core) Listed(now time.Time, engineID string, list []engine.Summary) {
+func (c *Core) Listed(now time.Time, list []engine.Summary) {
 	c.now = now
-	if c.engineID != "" && c.engineID != engineID {
-		c.replaced(now)
-	}
 	if c.listed {
 		// The gap was worked off by the list before.
 		c.gapReason, c.gapTold, c.restored = "", false, false
 	}
-	c.engineID, c.listed = engineID, true
+	c.listed = true
 	for _, s := range list {
 		if slices.Contains(c.gone, s.ID) {
 			continue
@@ -379,18 +345,6 @@ func (c *Core) Listed(now time.Time, engineID string, list []engine.Summary) {
 		k.lists++
 		k.vouched = k.vouched || k.asked != 0 && !k.cut && k.lists > 1
 	}
-}
-
-// replaced forgets the containers of another engine: they are unknown, not destroyed.
-func (c *Core) replaced(now time.Time) {
-	for id, k := range c.containers {
-		if k.exists {
-			c.out = append(c.out, Out{Observation: journal.Observation{ContainerID: id}}) // only forgets
-		}
-		delete(c.containers, id)
-	}
-	c.gapReason, c.gapTold = "another engine answers at this address", false
-	c.gap(now)
 }
 
 func (c *Core) get(id string) *container {
@@ -544,20 +498,6 @@ func (c *Core) Inspected(now time.Time, a Ask, in engine.Container, found, faile
 // in what was told.
 func (k *container) old(ev engine.Event) bool {
 	return !k.restoredAt.IsZero() && !ev.Time.After(k.restoredAt)
-}
-
-// stops reports whether the signal of a kill event asks for the end of a run.
-func (k *container) stops(ev engine.Event) bool {
-	n, err := strconv.Atoi(ev.Attributes["signal"])
-	return err == nil && (n == 15 || n == k.stopSignal)
-}
-
-// answered draws from an inspect what it says of who ends the run.
-func (k *container) answered(a Ask, in engine.Container) {
-	if k.cut && in.State.Live() && in.State.StartedAt == k.told.StartedAt {
-		k.cut = false // It has outlived its engine after all.
-	}
-	k.vouched = k.vouched || k.asked != 0 && a.Token >= k.asked && !k.cut
 }
 
 // Tick does what is due.

@@ -24,6 +24,9 @@ type belief struct{ Status, StartedAt string }
 func (f follower) apply(outs []Out) (events []string) {
 	for _, o := range outs {
 		ob := o.Observation
+		if ob.Event == "" {
+			continue
+		}
 		events = append(events, strings.TrimPrefix(ob.Event, "docker."))
 		var data struct{ Status, StartedAt string }
 		_ = json.Unmarshal(ob.Data, &data)
@@ -65,7 +68,7 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{core: NewCore(nil), now: time.Unix(1_800_000_000, 0), truth: map[string]*engine.Container{}, belief: follower{}}
+	return &world{core: NewCore("", nil), now: time.Unix(1_800_000_000, 0), truth: map[string]*engine.Container{}, belief: follower{}}
 }
 
 func (w *world) take() {
@@ -101,7 +104,7 @@ func (w *world) list() {
 		list = append(list, engine.Summary{ID: id, Name: c.Name, Status: c.State.Status})
 	}
 	slices.SortFunc(list, func(a, b engine.Summary) int { return strings.Compare(a.ID, b.ID) })
-	w.core.Listed(w.now, "engine", list)
+	w.core.Listed(w.now, list)
 	w.take()
 }
 
@@ -449,14 +452,14 @@ func TestRestartedAgent(t *testing.T) {
 	kill := engine.Event{Action: "kill", ContainerID: "a", Name: "web", Time: w.now, Attributes: map[string]string{"signal": "1"}}
 	run(w, start, kill)
 	w.settle()
-	w.core, w.events = NewCore(w.core.Told()), nil
+	w.core, w.events = NewCore("engine", w.core.Told()), nil
 	w.list()
 	run(w, start, kill)
 	w.settle()
 	if diff := cmp.Diff([]string{"inspect"}, w.events); diff != "" {
 		t.Errorf("told again (-want +got):\n%s", diff)
 	}
-	w.core, w.events = NewCore(w.core.Told()), nil
+	w.core, w.events = NewCore("engine", w.core.Told()), nil
 	c.State = engine.State{Status: "exited", ExitCode: 1, StartedAt: c.State.StartedAt, FinishedAt: "2026-11-22T05:03:00Z"}
 	w.list()
 	w.settle()
@@ -465,21 +468,55 @@ func TestRestartedAgent(t *testing.T) {
 	}
 }
 
-// TestAnotherEngine: its containers are not those of the old one, which are
-// unknown, not destroyed.
-func TestAnotherEngine(t *testing.T) {
-	t.Parallel()
-	w := newWorld()
-	w.truth["a"] = &engine.Container{ID: "a", Name: "web", State: engine.State{Status: "created"}}
+// connect begins a session with an engine that remembers everything.
+func (w *world) connect(engineID string) {
+	w.core.Lost(w.now, "test")
+	w.core.Connected(w.now, engine.Info{ID: engineID, LiveRestore: true}, engine.Memory{Whole: true})
 	w.list()
 	w.settle()
-	w.events = nil
-	w.core.Lost(w.now, "test")
-	w.truth = map[string]*engine.Container{}
-	w.core.Listed(w.now, "other engine", nil)
-	w.take()
-	w.settle()
-	if slices.Contains(w.events, "destroy") || !slices.Contains(w.events, "agent.gap") {
-		t.Errorf("events: %v, want a gap and no destroy", w.events)
+}
+
+// TestAnotherEngine: its containers are not those of the old one, which are
+// unknown, not destroyed, and known again when their engine is back; also to an agent that
+// is away when the engines change.
+func TestAnotherEngine(t *testing.T) {
+	t.Parallel()
+	for _, restarts := range []bool{false, true} {
+		w := newWorld()
+		w.connect("own")
+		own := map[string]*engine.Container{
+			"a": {ID: "a", Name: "web", State: engine.State{Status: "running", Running: true, StartedAt: "2026-11-22T05:00:00Z"}},
+			"b": {ID: "b", Name: "db", State: engine.State{Status: "created"}},
+		}
+		w.truth = own
+		w.connect("own")
+		current := "own"
+		change := func(engineID string, truth map[string]*engine.Container) {
+			t.Helper()
+			if restarts {
+				w.core = NewCore(current, w.core.Told())
+			}
+			w.events, w.out, w.truth, current = nil, nil, truth, engineID
+			w.connect(engineID)
+			if !slices.ContainsFunc(w.out, func(o Out) bool { return o.EngineID == engineID }) {
+				t.Errorf("restarts %v: the engine %s is not named", restarts, engineID)
+			}
+		}
+		change("another", map[string]*engine.Container{"c": {ID: "c", Name: "new", State: engine.State{Status: "created"}}})
+		if diff := cmp.Diff([]string{"agent.gap", "create", "inspect"}, w.events); diff != "" {
+			t.Errorf("restarts %v: another (-want +got):\n%s", restarts, diff)
+		}
+		for id := range own {
+			if got := w.core.Told()[id].Engine; got != "own" {
+				t.Errorf("restarts %v: %s is told to be of engine %q", restarts, id, got)
+			}
+		}
+		own["a"].State = engine.State{Status: "exited", ExitCode: 1, StartedAt: own["a"].State.StartedAt, FinishedAt: "2026-11-22T06:00:00Z"}
+		change("own", own)
+		delete(w.belief, "c")
+		w.check(t)
+		if diff := cmp.Diff([]string{"agent.gap", "die", "inspect"}, w.events); diff != "" {
+			t.Errorf("restarts %v: back (-want +got):\n%s", restarts, diff)
+		}
 	}
 }

@@ -102,7 +102,7 @@ func (c *Core) retarget(k *container, in *engine.Container, o *journal.Observati
 	if in == nil {
 		return
 	}
-	target := label.Parse(*in)
+	target := c.target(in)
 	b, err := json.Marshal(target)
 	if err != nil || string(b) == k.told.Target {
 		return
@@ -113,6 +113,12 @@ func (c *Core) retarget(k *container, in *engine.Container, o *journal.Observati
 	}
 	o.Target = &target
 	data["managed"], data["options"] = target.Managed, target.Options
+}
+
+func (c *Core) target(in *engine.Container) label.Target {
+	t := label.Parse(*in)
+	t.EngineID = c.engineID
+	return t
 }
 
 // compare brings what was told to what inspect says. A difference must last
@@ -149,7 +155,7 @@ func (c *Core) compare(now time.Time, k *container, in *engine.Container) {
 	}
 	if !k.differs(in) {
 		k.doubt = false
-		if settling || k.stale(in) {
+		if settling || c.stale(k, in) {
 			c.inspect(now, k, in)
 		}
 		return
@@ -198,12 +204,12 @@ func (k *container) differs(in *engine.Container) bool {
 }
 
 // stale reports whether only docker.inspect can tell what has changed.
-func (k *container) stale(in *engine.Container) bool {
+func (c *Core) stale(k *container, in *engine.Container) bool {
 	t, s := &k.told, &in.State
 	if !s.Live() && (t.Status != s.Status || t.ExitCode != s.ExitCode || t.FinishedAt != s.FinishedAt || t.OOMKilled != s.OOMKilled) {
 		return true
 	}
-	b, err := json.Marshal(label.Parse(*in))
+	b, err := json.Marshal(c.target(in))
 	return err == nil && string(b) != t.Target
 }
 

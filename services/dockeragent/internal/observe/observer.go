@@ -40,11 +40,11 @@ type Observer struct {
 	info atomic.Pointer[engine.Info]
 }
 
-// NewObserver makes an Observer that has told known before. sink takes what is to be
+// NewObserver makes an Observer that has told known of the engine before. sink takes what is to be
 // told, in order and one call at a time; an error ends Run.
-func NewObserver(e engine.Engine, known map[string]Told, log *slog.Logger, sink func([]Out) error) *Observer {
+func NewObserver(e engine.Engine, engineID string, known map[string]Told, log *slog.Logger, sink func([]Out) error) *Observer {
 	return &Observer{
-		engine: e, log: log, sink: sink, relist: relistTime, core: NewCore(known),
+		engine: e, log: log, sink: sink, relist: relistTime, core: NewCore(engineID, known),
 		inputs: make(chan func(*Core, time.Time), 256),
 	}
 }
@@ -181,8 +181,8 @@ func (o *Observer) session(ctx context.Context) error {
 	}
 	o.info.Store(&info)
 	o.log.Info("engine connected", "engine", info.ID, "version", info.Version, "api", info.APIVersion, "containers", len(list))
-	o.core.Connected(info, memory)
-	o.core.Listed(time.Now(), info.ID, list)
+	o.core.Connected(time.Now(), info, memory)
+	o.core.Listed(time.Now(), list)
 
 	answers := make(chan answer)
 	asks := newAskQueue()
@@ -236,7 +236,7 @@ func (o *Observer) session(ctx context.Context) error {
 			if list == nil {
 				return errors.New("the engine does not answer")
 			}
-			o.core.Listed(time.Now(), info.ID, list)
+			o.core.Listed(time.Now(), list)
 		case err := <-ended:
 			for len(events) > 0 {
 				o.core.Event(time.Now(), <-events)

@@ -166,7 +166,7 @@ func (h *host) boot() {
 func (h *host) connect() {
 	since := h.core.Since(h.now)
 	h.connected = true
-	h.core.Connected(engine.Info{LiveRestore: h.liveRestore}, engine.Memory{Whole: len(h.ring) < 256, Starts: h.starts})
+	h.core.Connected(h.now, engine.Info{ID: "engine", LiveRestore: h.liveRestore}, engine.Memory{Whole: len(h.ring) < 256, Starts: h.starts})
 	h.list()
 	for _, ev := range h.ring {
 		if !ev.Time.Before(since) {
@@ -179,7 +179,7 @@ func (h *host) connect() {
 
 // newAgent is an agent that comes back with its journal.
 func (h *host) newAgent() {
-	h.core = NewCore(h.core.Told())
+	h.core = NewCore("engine", h.core.Told())
 	h.asks, h.next = nil, time.Time{}
 }
 

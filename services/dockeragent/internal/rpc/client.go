@@ -96,8 +96,9 @@ type Handler interface {
 	Body(sha256 string) ([]byte, error)
 	// Acknowledged is called when observations up to seq are safe.
 	Acknowledged(seq uint64)
-	// EngineReachable is said in heartbeats.
-	EngineReachable() bool
+	// EngineID is that of the engine while it answers, else empty. Whether one does is
+	// said in heartbeats; another than hello said begins a new stream.
+	EngineID() string
 }
 
 // Client keeps the agent connected.
@@ -202,7 +203,7 @@ func (c *Client) stream(ctx context.Context) (welcomed bool, err error) {
 	c.acknowledge(w.GetAcknowledgedSequence())
 	failed := make(chan error, 1)
 	wg.Go(func() {
-		failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1, hello.GetEngine() != nil)
+		failed <- c.send(ctx, s, id, w.GetAcknowledgedSequence()+1, hello.GetEngine().GetEngineId())
 		cancel()
 	})
 	err = c.receive(ctx, s, id, &wg)
@@ -297,7 +298,7 @@ func (c *Client) acknowledge(seq uint64) {
 // send sends the journal from a sequence on, and heartbeats between. When the
 // hello told of no engine and there is one now, it ends the stream: the next
 // hello tells which engine it is and what it has.
-func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient, id string, next uint64, engineTold bool) error {
+func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient, id string, next uint64, engine string) error {
 	beat := time.NewTimer(heartbeatTime)
 	defer beat.Stop()
 	for {
@@ -332,10 +333,11 @@ func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient,
 		case <-changed:
 		case <-acked:
 		case <-beat.C:
-			h := &agentv1.Heartbeat{EngineReachable: c.handler.EngineReachable()}
-			if h.GetEngineReachable() && !engineTold {
-				return errors.New("the engine answers now, which the hello did not know")
+			answers := c.handler.EngineID()
+			if answers != "" && answers != engine {
+				return errors.New("an engine answers now that the hello did not know")
 			}
+			h := &agentv1.Heartbeat{EngineReachable: answers != ""}
 			if err := s.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Heartbeat{Heartbeat: h}}); err != nil {
 				return err
 			}

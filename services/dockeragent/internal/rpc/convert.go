@@ -63,7 +63,7 @@ func observation(o *journal.Observation) *agentv1.Observation {
 		}
 		m.Target = &agentv1.TargetSpec{
 			Managed: t.Managed, Image: t.Image, ContainerName: t.Name, Chart: t.Chart, Channel: t.Channel,
-			OptionsJson: options, Findings: findings(t.Findings),
+			OptionsJson: options, Findings: findings(t.Findings), EngineId: t.EngineID,
 		}
 	}
 	return m

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
@@ -46,13 +47,14 @@ type agent struct {
 	relists  int
 	spec     *agentv1.TargetSpec
 	id       string // of the container
+	engine   string
 }
 
 func newAgent(t *testing.T, host string) *agent {
 	t.Helper()
 	return &agent{
 		t: t, host: host, journal: "journal-" + host, first: 1, commands: map[string]bool{}, wake: make(chan struct{}, 1),
-		clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), id: "c1",
+		clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), id: "c1", engine: "engine-" + host,
 		spec: &agentv1.TargetSpec{Managed: true, Image: "counter", ContainerName: "web", Chart: "", Channel: "socket",
 			OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,"restart":{"max":10,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":60000,"open":1000,"queue":1000},"startTimeout":30000,"stopTimeout":10000,"proving":5000,"eventDeaths":3,"events":"all","recover":{"image":"","env":{}}}`)},
 	}
@@ -100,7 +102,10 @@ func (a *agent) do(f func()) {
 // create makes the container.
 func (a *agent) create() {
 	a.do(func() {
-		a.say("docker.create", nil, func(o *agentv1.Observation) { o.Target = a.spec })
+		a.say("docker.create", nil, func(o *agentv1.Observation) {
+			o.Target = proto.CloneOf(a.spec)
+			o.Target.EngineId = a.engine
+		})
 	})
 }
 
@@ -214,7 +219,7 @@ func (a *agent) stream(ctx context.Context, conn grpc.ClientConnInterface) {
 	}
 	a.mu.Lock()
 	hello := &agentv1.Hello{HostId: a.host, DisplayName: a.host, JournalId: a.journal, Fence: a.fence, LastSequence: uint64(len(a.facts)),
-		Engine: &agentv1.Engine{EngineId: "engine-" + a.host, Version: "20.10"}}
+		Engine: &agentv1.Engine{EngineId: a.engine, Version: "20.10"}}
 	if len(a.facts) > 0 {
 		hello.FirstSequence = a.first
 	}

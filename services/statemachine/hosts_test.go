@@ -184,6 +184,36 @@ func TestVanishedContainer(t *testing.T) {
 	}
 }
 
+// TestAnotherEngine checks that a container which is absent on another engine than
+// the one that had it is not told as destroyed, however often that engine is named,
+// and is when its own engine is without it.
+func TestAnotherEngine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	own := a.engine
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	for n := range 3 {
+		disconnect()
+		r.eventually("away", func() bool { return !r.host("h1").GetConnected() })
+		a.do(func() { a.id, a.engine = "", "another" })
+		disconnect = r.connect(a)
+		r.eventually("back", func() bool {
+			h := r.host("h1")
+			return h.GetConnected() && h.GetEngineId() == "another" && h.GetGaps()[0].GetToTime() != nil
+		})
+		if v := r.view("web@h1"); v.GetState() != "created" || v.GetTarget().GetEngineId() != own {
+			t.Fatalf("after hello %d with another engine: %s on %s", n+1, v.GetState(), v.GetTarget().GetEngineId())
+		}
+	}
+	disconnect()
+	a.do(func() { a.engine = own })
+	r.connect(a)
+	r.inState("web@h1", "destroyed")
+}
+
 // TestNewGeneration checks that another container under the same name goes on
 // with the instance, and that the end of the former is none of it.
 func TestNewGeneration(t *testing.T) {

@@ -42,6 +42,8 @@ type host struct {
 	// inventory is what hello listed, by container id, until the journal is
 	// taken in up to head; nil after that, or when it was not complete.
 	inventory map[string]bool
+	// sameEngine says that hello named no other engine than the one before.
+	sameEngine bool
 	// consumed says that the journal was taken in up to head.
 	consumed bool
 	// relisting says that nothing is commanded yet; since tells from when.
@@ -100,9 +102,8 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 	}
 	h.conn, h.head, h.consumed = j.Conn, hello.GetLastSequence(), false
 	h.relisting, h.since = relist, now
-	h.inventory = nil
-	if sameEngine {
-		// Absence means destroyed only under the same engine's id.
+	h.inventory, h.sameEngine = nil, sameEngine
+	if engine != nil {
 		h.inventory = make(map[string]bool, len(hello.GetInventory()))
 		for _, c := range hello.GetInventory() {
 			h.inventory[c.GetContainerId()] = true
@@ -151,11 +152,20 @@ func (w *Worker) caughtUp(s *Shard, b *Batch, h *host, now time.Time) {
 	inventory := h.inventory
 	h.inventory = nil
 	for _, i := range s.on(id) {
-		if c := i.container(); inventory != nil && c != "" && !inventory[c] {
+		if c := i.container(); inventory != nil && c != "" && !inventory[c] && h.had(i) {
 			w.turn(s, b, i, now, "").vanished(c)
 		}
 		s.schedule(i)
 	}
+}
+
+// had reports whether the engine that answers on the host is the one that had the
+// container of an instance: only then absence means destroyed.
+func (h *host) had(i *Instance) bool {
+	if e := i.view.GetTarget().GetEngineId(); e != "" {
+		return e == h.view.GetEngineId()
+	}
+	return h.sameEngine
 }
 
 // vanished tells the chart that its container is gone, though nobody saw it go.

@@ -190,7 +190,7 @@ func (t *turn) generation(f *agentv1.Observation) {
 	if target.GetContainerId() != "" {
 		t.retire(target.GetContainerId())
 	}
-	target.ContainerId, target.StartedTime = id, nil
+	target.ContainerId, target.StartedTime, target.EngineId = id, nil, ""
 	target.Generation++
 	i.book.Ended, i.book.Flaws = time.Time{}, nil
 	t.endRun()
@@ -232,7 +232,7 @@ func (t *turn) spec(spec *agentv1.TargetSpec, missing *fleetv1.Finding) {
 	}
 	i, target := t.instance, t.target()
 	i.view.Managed = spec.GetManaged()
-	target.Image, target.Channel = spec.GetImage(), spec.GetChannel()
+	target.Image, target.Channel, target.EngineId = spec.GetImage(), spec.GetChannel(), spec.GetEngineId()
 	if decode(spec.GetOptionsJson()) != nil {
 		i.book.Options = slices.Clone(spec.GetOptionsJson())
 	}

@@ -110,6 +110,7 @@ type hostView struct {
 	view     *fleetv1.Host
 	advanced time.Time // by our clock
 	unknown  bool      // as last told to the watchers
+	engineID string    // likewise
 }
 
 // logItem is a log entry in the ring.
@@ -295,7 +296,7 @@ func (m *Model) putHost(v *fleetv1.Host, now time.Time) {
 		if !v.GetLastSeenTime().AsTime().After(old.view.GetLastSeenTime().AsTime()) {
 			h.advanced = old.advanced
 		}
-		h.unknown = old.unknown
+		h.unknown, h.engineID = old.unknown, old.engineID
 	} else {
 		h.unknown = true // so that its instances are told when it is known
 	}
@@ -344,13 +345,13 @@ func (m *Model) touch(k key) *item {
 }
 
 // judge tells watchers of the host's instances when the host became unknown or
-// known.
+// known, or another engine answers there.
 func (m *Model) judge(h *hostView, now time.Time) {
 	unknown := m.hostUnknown(h, now)
-	if unknown == h.unknown {
+	if unknown == h.unknown && h.view.GetEngineId() == h.engineID {
 		return
 	}
-	h.unknown = unknown
+	h.unknown, h.engineID = unknown, h.view.GetEngineId()
 	for id := range m.byHost[h.view.GetHostId()] {
 		it := m.touch(key{kindInstance, id})
 		it.rev = m.rev
@@ -417,7 +418,8 @@ func (m *Model) shownInstance(v *fleetv1.Instance, now time.Time) *fleetv1.Insta
 }
 
 // unknown derives whether an instance is unknown, and when its host was last
-// heard of. An instance of a host that nobody has heard of is unknown.
+// heard of. An instance of a host that nobody has heard of is unknown, and so is one
+// whose container another engine has than the one that answers there.
 func (m *Model) unknown(v *fleetv1.Instance, now time.Time) (bool, *timestamppb.Timestamp) {
 	if v.GetHostId() == "" {
 		return m.isStale(now), nil
@@ -427,7 +429,9 @@ func (m *Model) unknown(v *fleetv1.Instance, now time.Time) (bool, *timestamppb.
 		return true, nil
 	}
 	h := e.Value.(*item).host
-	return m.hostUnknown(h, now), h.view.GetLastSeenTime()
+	had, has := v.GetTarget().GetEngineId(), h.view.GetEngineId()
+	away := v.GetTarget().GetContainerId() != "" && had != "" && has != "" && had != has
+	return away || m.hostUnknown(h, now), h.view.GetLastSeenTime()
 }
 
 func (m *Model) shownHost(h *hostView, now time.Time) *fleetv1.Host {

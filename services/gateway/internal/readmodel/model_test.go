@@ -302,6 +302,47 @@ func TestUnknownByTime(t *testing.T) {
 	})
 }
 
+// TestAnotherEngineAnswers: the host is known, but what was a container's engine is
+// not there: its instance is unknown until that engine is back.
+func TestAnotherEngineAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &fakestore.Store{}
+		host := func(engine string) {
+			store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), EngineId: engine})
+		}
+		host("own")
+		for id, target := range map[string]*fleetv1.Target{
+			"a@h": {ContainerId: "c1", EngineId: "own"}, "removed@h": {EngineId: "own"}, "old@h": {ContainerId: "c2"},
+		} {
+			store.PutInstance(&fleetv1.Instance{InstanceId: id, HostId: "h", Target: target})
+		}
+		m, stop := feed(t, store)
+		defer stop()
+		synctest.Wait()
+		w, err := m.Watch(Selection{}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetSynced() })
+		for _, step := range []struct {
+			engine  string
+			unknown bool
+		}{{"another", true}, {"own", false}, {"", false}} {
+			host(step.engine)
+			told := until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
+			if got := told.GetInstance().GetUnknown(); got != step.unknown {
+				t.Errorf("the engine %q answers: unknown %v", step.engine, got)
+			}
+			for _, id := range []string{"removed@h", "old@h"} {
+				if v, err := m.Instance(id); err != nil || v.GetUnknown() {
+					t.Errorf("the engine %q answers: %s unknown %v, %v", step.engine, id, v.GetUnknown(), err)
+				}
+			}
+		}
+	})
+}
+
 // TestSkewedClock: a stamp that lies in the future does not keep a host known.
 func TestSkewedClock(t *testing.T) {
 	t.Parallel()

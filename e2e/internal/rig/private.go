@@ -117,6 +117,18 @@ func (e *PrivateEngine) Shutdown(t testing.TB) {
 	_ = e.cmd.Wait()
 }
 
+// SwapData puts the data of an engine that is down aside, so that it starts without
+// them, as another; a second call puts them back.
+func (e *PrivateEngine) SwapData(t testing.TB) {
+	t.Helper()
+	data, aside, other := filepath.Join(e.dir, "data"), filepath.Join(e.dir, "aside"), filepath.Join(e.dir, "other")
+	for _, move := range [][2]string{{data, other}, {aside, data}, {other, aside}} {
+		if err := os.Rename(move[0], move[1]); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // kill ends dockerd and the containerd that it started, which is of its group.
 func (e *PrivateEngine) kill() {
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
@@ -179,11 +191,15 @@ func (e *PrivateEngine) Docker(t testing.TB, arguments ...string) string {
 }
 
 // RunApp runs the application's image as a managed container of the given name.
-func (e *PrivateEngine) RunApp(t testing.TB, name string) {
+// Labels are added, each as NAME=VALUE.
+func (e *PrivateEngine) RunApp(t testing.TB, name string, labels ...string) {
 	t.Helper()
-	e.Docker(t, "run", "--detach", "--name", name, "--network", "none", "--label", Label+"="+RunID(),
-		"--label", "chartroom.enable=true", "--volume", name+"-run:/run/chartroom",
-		"--env", "CHARTROOM_SOCKET=/run/chartroom/app.sock", AppImage(t))
+	arguments := []string{"run", "--detach", "--name", name, "--network", "none", "--label", Label + "=" + RunID(),
+		"--label", "chartroom.enable=true", "--volume", name + "-run:/run/chartroom", "--env", "CHARTROOM_SOCKET=/run/chartroom/app.sock"}
+	for _, l := range labels {
+		arguments = append(arguments, "--label", l)
+	}
+	e.Docker(t, append(arguments, AppImage(t))...)
 }
 
 // AppOf is the instance of a container that RunApp ran.

@@ -122,6 +122,7 @@ func (ip *Interpreter) mainEventLoop() {
 // takeExternal is the part of mainEventLoop that handles one external event.
 func (ip *Interpreter) takeExternal(ev *Event) {
 	ip.beginMicrostep(ev)
+	ip.work.origin = ev.Origin
 	if ip.rare != nil && len(ip.rare.invocations) > 0 {
 		ip.bind(ev)
 		ip.passToInvocations(*ev)

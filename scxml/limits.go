@@ -101,10 +101,11 @@ type Options struct {
 	// nil allows any.
 	SendTypes []string
 	// SendTargets lists prefixes of targets of the SCXML processor that the
-	// runtime can route, beside "#_internal", "#_parent", "#_INVOKEID" and the
-	// session itself. A target "#_scxml_ID" that is not listed raises
-	// error.communication, any other error.execution (SCXML C.1). Use
-	// []string{"#_scxml_"} to route between sessions.
+	// runtime can route, beside "#_internal", "#_parent", "#_INVOKEID", the
+	// session itself, and the origin of the event being handled. A target
+	// "#_scxml_ID" that is not listed raises error.communication, any other
+	// error.execution (SCXML C.1). Use []string{"#_scxml_"} to route between
+	// sessions.
 	SendTargets []string
 	// InvokeTypes lists the types of <invoke>, beside SCXML, that the runtime
 	// can perform; others raise error.execution. nil allows any.

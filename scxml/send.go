@@ -259,7 +259,8 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 		if ip.invokeID() == "" {
 			return unreachable("the session has no parent")
 		}
-	case ip.listed(s.Target):
+	case ip.listed(s.Target), s.Target == ip.work.origin:
+		// Whoever sent the event that is handled can be answered (SCXML C.1).
 	case strings.HasPrefix(s.Target, "#_scxml_"):
 		return unreachable("session %q cannot be reached", s.Target)
 	case ip.invocation(strings.TrimPrefix(s.Target, "#_")) == nil:

@@ -86,6 +86,8 @@ type work struct {
 	internalQueue, externalQueue queue
 	statesToInvoke               []*state
 	microsteps, iterations       int
+	// origin is that of the external event being handled.
+	origin string
 	// bytes is the size of what Limits.StepBytes bounds.
 	bytes int
 
@@ -140,7 +142,7 @@ func (ip *Interpreter) end() Macrostep {
 	ip.data.SetEvent(nil)
 	ip.work = nil
 	w.step = Macrostep{}
-	w.fault, w.running, w.stopping, w.consulted = "", false, false, false
+	w.fault, w.origin, w.running, w.stopping, w.consulted = "", "", false, false, false
 	w.internalQueue.reset(64)
 	w.externalQueue.reset(64)
 	w.statesToInvoke, w.current = nil, nil

@@ -255,6 +255,9 @@ func (r *testRun) one(cmd *cobra.Command, c conformance.Case, manual bool) error
 		j.Time = fmt.Sprintf("%.3f", time.Since(begin).Seconds())
 		if result.Passed() {
 			r.passed++
+			if result.Note != "" {
+				name += ": " + result.Note
+			}
 			fmt.Fprintf(out, "ok       %s\n", name)
 			return nil
 		}

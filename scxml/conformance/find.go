@@ -130,7 +130,7 @@ func byManifest(dir string) ([]Case, error) {
 			c.Name = r.File
 		}
 		if r.Script != "" {
-			c.Kind, c.Script = SCION, filepath.Join(dir, filepath.FromSlash(r.Script))
+			c.Kind, c.Script, c.EitherLCCA = SCION, filepath.Join(dir, filepath.FromSlash(r.Script)), true
 		} else if filepath.Ext(r.File) == ".txt" && !r.Manual {
 			c.Kind = Scenario
 		}

@@ -45,10 +45,9 @@ func isScript(file string) bool {
 	return ok
 }
 
-func runSCION(file, scriptFile string, restore bool) error {
+func runSCION(file, scriptFile string, restore, parallelLCCA bool) error {
 	load := Beside(filepath.Dir(file))
-	// One script (more-parallel/test10) tells the two readings apart.
-	c, err := compile(file, scxml.Options{Load: load, ParallelLCCA: true})
+	c, err := compile(file, scxml.Options{Load: load, ParallelLCCA: parallelLCCA})
 	if err != nil {
 		return err
 	}

@@ -105,3 +105,37 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("configuration is %v, want b", s.Configuration())
 	}
 }
+
+// SCXML C.1: the origin of an event is where it can be answered, also when the
+// chart was compiled for no other target.
+func TestReplyToOrigin(t *testing.T) {
+	t.Parallel()
+	d, err := scxml.Parse("reply", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
+  <state id="asking">
+    <invoke><content><scxml version="1.0">
+      <state id="waiting"><onentry><send target="#_parent" event="hello"/></onentry><transition event="go" target="end"/></state>
+      <final id="end"/>
+    </scxml></content></invoke>
+    <transition event="hello"><send targetexpr="_event.origin" typeexpr="_event.origintype" event="go"/></transition>
+    <transition event="done.invoke" target="answered"/>
+    <transition event="error" target="refused"/>
+  </state>
+  <final id="answered"/>
+  <final id="refused"/>
+</scxml>`), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := scxml.Compile(d, scxml.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := scxmlenv.New(scxmlenv.Config{})
+	s, err := env.Start(c, scxml.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done := s.Finished(); done == nil || done.State != "answered" {
+		t.Errorf("ended with %v, in %v; want answered", done, s.Configuration())
+	}
+}

@@ -135,9 +135,15 @@ func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (boo
 	s := in.State
 	sameRun := s.StartedAt == w.rec.StartedAt
 	switch w.Verb {
-	case "create", "replace":
+	case "create":
 		*extra = map[string]any{"containerId": in.ID}
 		return in.Labels[label.Command] == w.ID, nil
+	case "replace":
+		*extra = map[string]any{"containerId": in.ID}
+		if in.Labels[label.Command] != w.ID {
+			return false, nil
+		}
+		return true, a.engine.Join(ctx, in.ID, w.ContainerID)
 	case "start":
 		if sameRun {
 			return false, nil
@@ -254,7 +260,11 @@ func (a *agent) replace(ctx context.Context, w *act) (map[string]any, error) {
 	for k, v := range profile.Env {
 		env = append(env, k+"="+v)
 	}
-	return a.made(ctx, w, engine.Spec{Like: w.ContainerID, Name: w.name, Image: profile.Image, Env: env, Labels: labels})
+	extra, err := a.made(ctx, w, engine.Spec{Like: w.ContainerID, Name: w.name, Image: profile.Image, Env: env, Labels: labels})
+	if err != nil {
+		return nil, err
+	}
+	return extra, a.engine.Join(ctx, w.name, w.ContainerID)
 }
 
 // made creates a container that carries the command's id. One of that name and id

@@ -44,6 +44,8 @@ type Engine interface {
 	// 404 when the image, or the container that it shall be like, is missing. The
 	// engine emits create.
 	Create(ctx context.Context, spec Spec) (string, error)
+	// Join connects a container to the networks of another that it is not on yet.
+	Join(ctx context.Context, id, like string) error
 	// Start starts a container; nil also when it runs already (304).
 	Start(ctx context.Context, id string) error
 	// Stop sends the stop signal, kills after grace, and returns when the
@@ -282,7 +284,7 @@ type Spec struct {
 	// OpenStdin keeps standard input open for Attach.
 	OpenStdin bool
 	// Like is a container whose settings the new one has: mounts with what is in
-	// them, networks, ports, bounds, and its image with command and environment.
+	// them, its network (the first; the others with Join), ports, bounds, and its image with command and environment.
 	// Then of the fields above only Name, Labels (instead of its own), Image (empty:
 	// its own; another one comes with its own command) and Env (added to its own) count.
 	Like string

@@ -70,6 +70,20 @@ func (c *fakeContainer) like(spec Spec) Spec {
 	return out
 }
 
+// Join implements Engine: here all are on the same networks.
+func (f *Fake) Join(ctx context.Context, id, like string) error {
+	if err := f.enter(ctx, "join", id); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.find("join", id)
+	if err == nil {
+		_, err = f.find("join", like)
+	}
+	return err
+}
+
 // reaches reports whether a path is on a mount.
 func (c *fakeContainer) reaches(p string) bool {
 	for _, m := range c.spec.Mounts {

@@ -30,16 +30,46 @@ func (d *Docker) createLike(ctx context.Context, spec Spec) (string, error) {
 		conf.Image = spec.Image
 	}
 	conf.Env, conf.Labels = withEnv(conf.Env, spec.Env), spec.Labels
-	if strings.HasPrefix(in.ID, conf.Hostname) {
-		conf.Hostname = "" // the engine's choice, by the id
+	mode := host.NetworkMode
+	if strings.HasPrefix(in.ID, conf.Hostname) || mode.IsHost() || mode.IsContainer() || host.UTSMode.IsHost() {
+		conf.Hostname, conf.Domainname = "", "" // the engine's choice: by the id, or another's
+	}
+	if mode.IsContainer() {
+		conf.ExposedPorts = nil // the image's; that container has its own
 	}
 	// With the anonymous volumes, too, which host does not name.
 	host.VolumesFrom = append(slices.Clone(host.VolumesFrom), in.ID)
-	made, err := d.cli.ContainerCreate(ctx, &conf, &host, networks(in), nil, spec.Name)
+	// Engines before 25 take one network here; Join does the rest.
+	first := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{}}
+	if e, ok := networks(in)[mode.NetworkName()]; ok {
+		first.EndpointsConfig[mode.NetworkName()] = e
+	}
+	made, err := d.cli.ContainerCreate(ctx, &conf, &host, first, nil, spec.Name)
 	if err != nil {
 		return "", refusal("create", spec.Name, err)
 	}
 	return made.ID, nil
+}
+
+// Join implements Engine.
+func (d *Docker) Join(ctx context.Context, id, like string) error {
+	old, err := d.cli.ContainerInspect(ctx, like)
+	if err != nil {
+		return refusal("join", id, err)
+	}
+	now, err := d.cli.ContainerInspect(ctx, id)
+	if err != nil {
+		return refusal("join", id, err)
+	}
+	for name, e := range networks(old) {
+		if _, ok := now.NetworkSettings.Networks[name]; ok {
+			continue
+		}
+		if err := d.cli.NetworkConnect(ctx, name, id, e); err != nil {
+			return refusal("join", id, err)
+		}
+	}
+	return nil
 }
 
 // forgetImage takes out of conf what it has from its image.
@@ -68,8 +98,8 @@ func forgetImage(conf *container.Config, from image.InspectResponse) {
 
 // networks are those of a container, under whose name the new one is known there.
 // The engine's own networks know no aliases and follow from the host settings.
-func networks(in container.InspectResponse) *network.NetworkingConfig {
-	out := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{}}
+func networks(in container.InspectResponse) map[string]*network.EndpointSettings {
+	out := map[string]*network.EndpointSettings{}
 	if mode := in.HostConfig.NetworkMode; in.NetworkSettings == nil || mode.IsContainer() || mode.IsHost() {
 		return out
 	}
@@ -79,7 +109,7 @@ func networks(in container.InspectResponse) *network.NetworkingConfig {
 			continue
 		}
 		aliases := slices.DeleteFunc(slices.Clone(e.Aliases), func(a string) bool { return a == name || strings.HasPrefix(in.ID, a) })
-		out.EndpointsConfig[id] = &network.EndpointSettings{
+		out[id] = &network.EndpointSettings{
 			IPAMConfig: e.IPAMConfig, Links: e.Links, DriverOpts: e.DriverOpts, Aliases: append(aliases, name),
 		}
 	}

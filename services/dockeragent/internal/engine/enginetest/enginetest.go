@@ -106,6 +106,9 @@ func Run(t *testing.T, s Subject) {
 			s.equal("labels", c.Labels["a"]+c.Labels["chartroom.test"], "bengine")
 			s.equal("environment", slices.Contains(c.Env, "MODE=safe") && slices.Contains(c.Env, "CHARTROOM_SOCKET="+s.socket()), true)
 			s.equal("mounts", fmt.Sprint(c.Mounts), fmt.Sprint(old.Mounts))
+			s.do(s.Engine.Join(s.ctx(), id, s.id))
+			s.do(s.Engine.Join(s.ctx(), id, s.id))
+			s.refused("join", 404, s.Engine.Join(s.ctx(), id, "chartroom-test-none"))
 			s.do(s.Engine.Start(s.ctx(), id)) // The command, too: it listens.
 			s.until("it answers", func() bool {
 				conn, err := s.Engine.DialSocket(s.ctx(), c, s.socket())

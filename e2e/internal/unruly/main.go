@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 
 // Command unruly is an application that keeps the contract and misbehaves when it
-// is told to. Its state is the list of the events that it has taken, and how
-// large it makes its snapshot; each event is printed, for a witness outside.
+// is told to. Its state is the list of the events that it has taken, how large it
+// makes its snapshot and whether that is spoilt; each event is printed, for a
+// witness outside.
 //
+//	die                 it ends in the middle of this event, whenever it gets it
+//	spoil               its snapshots from now on are such that a run that gets one ends
 //	grow {"bytes": N}   its snapshots have N bytes from now on
 //	babble              it writes a thousand lines of garbage to its channel
 //	ail                 its health check ("unruly health") fails until the next run
@@ -31,9 +34,10 @@ const sick = "/sick"
 
 // state is the snapshot.
 type state struct {
-	Seen  []int  `json:"seen"`
-	Bytes int    `json:"bytes"`
-	Pad   string `json:"pad"`
+	Seen   []int  `json:"seen"`
+	Spoilt bool   `json:"spoilt"`
+	Bytes  int    `json:"bytes"`
+	Pad    string `json:"pad"`
 }
 
 // message is any of the contract's.
@@ -93,6 +97,9 @@ func serve(conn net.Conn, s *state, cursor *int) {
 					*s = *m.Snapshot
 				}
 				fmt.Println("restored", s.Seen)
+				if s.Spoilt {
+					os.Exit(1)
+				}
 			}
 		case "event":
 			if fresh = m.Sequence > *cursor; fresh {
@@ -117,6 +124,10 @@ func act(conn io.Writer, m message, s *state) {
 	s.Seen = append(s.Seen, m.Sequence)
 	fmt.Println("took", m.Sequence, m.Name)
 	switch m.Name {
+	case "die":
+		os.Exit(1)
+	case "spoil":
+		s.Spoilt = true
 	case "grow":
 		s.Bytes = m.Data.Bytes
 	case "babble":

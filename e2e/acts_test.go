@@ -28,14 +28,14 @@ func (a acts) add(b acts) acts {
 
 // check compares what the engine did with a container with what should have been
 // done to it, each act once.
-func (want acts) check(t *testing.T, w *rig.Witness, app *rig.App) {
+func (want acts) check(t *testing.T, w *rig.Witness, name string) {
 	t.Helper()
-	saw := w.Saw(t, app.Name)
+	saw := w.Saw(t, name)
 	for _, action := range []events.Action{
 		events.ActionCreate, events.ActionStart, events.ActionRestart, events.ActionKill, events.ActionDie, events.ActionDestroy,
 	} {
 		if saw[action] != want[action] {
-			t.Errorf("%s: the engine told %q %d times, want %d", app.Name, action, saw[action], want[action])
+			t.Errorf("%s: the engine told %q %d times, want %d", name, action, saw[action], want[action])
 		}
 	}
 }
@@ -44,7 +44,7 @@ func (want acts) check(t *testing.T, w *rig.Witness, app *rig.App) {
 // nothing was asked: it was created once, started once and once after each death.
 func checkActs(t *testing.T, w *rig.Witness, app *rig.App, deaths int) {
 	t.Helper()
-	acts{"create": 1, "start": 1 + deaths, "die": deaths}.check(t, w, app)
+	acts{"create": 1, "start": 1 + deaths, "die": deaths}.check(t, w, app.Name)
 }
 
 // The agent is killed as soon as the engine tells of what it was asked for: most
@@ -90,7 +90,7 @@ func TestAgentKilledBetweenCallAndRecord(t *testing.T) {
 		}
 		f.InState(t, app.ID, step.state, 30*time.Second)
 		did = did.add(step.acts)
-		if did.check(t, witness, app); t.Failed() {
+		if did.check(t, witness, app.Name); t.Failed() {
 			return // what follows would be its aftermath
 		}
 	}

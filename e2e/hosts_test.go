@@ -99,5 +99,5 @@ func TestEngineGone(t *testing.T) {
 	s.reached(t, away+10)
 	checkGreeted(t, app, s.stop())
 	// This engine has not made it, and found it dead.
-	acts{"start": 1}.check(t, witness, app)
+	acts{"start": 1}.check(t, witness, app.Name)
 }

@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -108,7 +106,11 @@ func (want refusal) check(t *testing.T, f *rig.Fleet, ask request) *fleetv1.Refu
 		t.Errorf("gRPC: got %v with %v, want %v with %v", err, detail, want.code, want.reason)
 	}
 
-	code, told := post(t, f, path, ask.rpc)
+	code, answer := rest(t, f.Address, http.MethodPost, path, ask.rpc)
+	var told restError
+	if err := json.Unmarshal(answer, &told); err != nil {
+		t.Errorf("REST: the answer is %q: %v", answer, err)
+	}
 	if code != want.status || "REASON_"+told.Reason != want.reason.String() {
 		t.Errorf("REST: got status %d with %+v, want %d with %v", code, told, want.status, want.reason)
 	}
@@ -123,35 +125,6 @@ func (want refusal) check(t *testing.T, f *rig.Fleet, ask request) *fleetv1.Refu
 		t.Errorf("chartroom %s: exit code %d, want %d; it says %q, gRPC %v", strings.Join(ask.command, " "), exit, want.exit, said, err)
 	}
 	return detail
-}
-
-// post sends a request to the gateway's REST side and returns the status and the
-// error in the body.
-func post(t *testing.T, f *rig.Fleet, path string, body proto.Message) (int, restError) {
-	t.Helper()
-	b, err := protojson.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+f.Address+path, bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatalf("POST %s: %v", path, err)
-	}
-	defer answer.Body.Close()
-	said, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatalf("POST %s: %v", path, err)
-	}
-	var told restError
-	if err := json.Unmarshal(said, &told); err != nil {
-		t.Errorf("POST %s: the answer is %q: %v", path, said, err)
-	}
-	return answer.StatusCode, told
 }
 
 // restError is an error as docs/gateway.md shows it.

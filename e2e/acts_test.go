@@ -28,14 +28,14 @@ func (a acts) add(b acts) acts {
 
 // check compares what the engine did with a container with what should have been
 // done to it, each act once.
-func (want acts) check(t *testing.T, w *rig.Witness, name string) {
+func (a acts) check(t *testing.T, w *rig.Witness, name string) {
 	t.Helper()
 	saw := w.Saw(t, name)
 	for _, action := range []events.Action{
 		events.ActionCreate, events.ActionStart, events.ActionRestart, events.ActionKill, events.ActionDie, events.ActionDestroy,
 	} {
-		if saw[action] != want[action] {
-			t.Errorf("%s: the engine told %q %d times, want %d", name, action, saw[action], want[action])
+		if saw[action] != a[action] {
+			t.Errorf("%s: the engine told %q %d times, want %d", name, action, saw[action], a[action])
 		}
 	}
 }

@@ -6,7 +6,8 @@
 // ours: the engine's inspect and events, and what the application wrote down.
 //
 // A test without an engine is skipped, unless CHARTROOM_REQUIRE names it. Tests
-// run one after another, since a fault in one would be seen by another. Whatever
+// run one after another, since a fault in one would be seen by another; cases that
+// only touch an application of their own share a fleet and run together. Whatever
 // a test makes carries the label chartroom.test and goes with it; what an
 // interrupt leaves behind of this run is removed by scripts/tidy.
 //

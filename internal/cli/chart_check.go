@@ -75,6 +75,9 @@ func (a *app) readFile(path string) (document []byte, folder string, err error) 
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", codeError{NotFound, fmt.Errorf("there is no file %s", path)}
 	}
+	if info, failed := os.Stat(path); failed == nil && info.IsDir() {
+		return nil, "", usagef("%s is a folder\nName files: %s", path, filepath.Join(path, "*.scxml"))
+	}
 	return document, filepath.Dir(path), err
 }
 

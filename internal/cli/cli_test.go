@@ -96,6 +96,15 @@ func (f *fleet) CreateInstance(_ context.Context, r *fleetv1.CreateInstanceReque
 	return &fleetv1.CreateInstanceResponse{Instance: &fleetv1.Instance{InstanceId: r.GetName() + "@h"}}, nil
 }
 
+func (f *fleet) ListCharts(context.Context, *fleetv1.ListChartsRequest) (*fleetv1.ListChartsResponse, error) {
+	return &fleetv1.ListChartsResponse{Charts: []*fleetv1.Chart{{Name: "order", Digest: "ab12"}, {Name: "order", Digest: "ac34"}, {Name: "door", Digest: "ab99"}}}, nil
+}
+
+func (f *fleet) GetChart(_ context.Context, r *fleetv1.GetChartRequest) (*fleetv1.GetChartResponse, error) {
+	f.last = r
+	return &fleetv1.GetChartResponse{Chart: &fleetv1.Chart{Name: r.GetName(), Document: "<scxml/>"}}, nil
+}
+
 func (f *fleet) PushChart(_ context.Context, r *fleetv1.PushChartRequest) (*fleetv1.PushChartResponse, error) {
 	if f.refuse != nil {
 		return nil, f.refuse
@@ -216,6 +225,8 @@ func TestExitCodes(t *testing.T) {
 		{"no such command", nil, []string{"frobnicate"}, cli.Usage, []string{"frobnicate", "chartroom --help"}},
 		{"nearly a command", nil, []string{"sto"}, cli.Usage, []string{"Was it meant to be: stop"}},
 		{"no such subcommand", nil, []string{"get", "frobs"}, cli.Usage, []string{"get frobs", "chartroom get --help"}},
+		{"several versions", &fleet{}, []string{"chart", "get", "order", "a"}, cli.Usage, []string{"give more of the digest"}},
+		{"a folder to lint", nil, []string{"chart", "lint", "."}, cli.Usage, []string{"*.scxml"}},
 		{"a form that there is not", nil, []string{"logs", "web", "-o", "json"}, cli.Usage, []string{"--output does not go with it"}},
 		{"no such flag", nil, []string{"stop", "--frob", "web"}, cli.Usage, []string{"--frob", "chartroom stop --help"}},
 		{"arguments missing", nil, []string{"stop"}, cli.Usage, []string{"chartroom stop INSTANCE"}},
@@ -303,6 +314,7 @@ func TestRequests(t *testing.T) {
 		{[]string{"run", "--name", "web", "nginx"}, `name:"web" container:{image:"nginx"} start:true`},
 		{[]string{"run", file, "--id", "42", "--data", `{"a":1}`}, `name:"42" chart:"order" data:{fields:{key:"a" value:{number_value:1}}} start:true`},
 		{[]string{"wait", "web", "--state", "running", "--timeout", "2s"}, `instance_id:"web" state:"running" timeout:{seconds:2}`},
+		{[]string{"chart", "get", "order", "ab"}, `name:"order" digest:"ab12"`},
 		{[]string{"logs", "-f", "--tail", "3", "web"}, `instance_id:"web" follow:true tail:3`},
 	} {
 		t.Run(strings.Join(test.args[:2], " "), func(t *testing.T) {

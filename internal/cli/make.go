@@ -194,12 +194,14 @@ func (a *app) chartCommand() *cobra.Command {
 		ValidArgsFunction: a.completeCharts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &fleetv1.GetChartRequest{Name: args[0]}
-			if len(args) == 2 {
-				request.Digest = args[1]
-			}
 			ctx, cancel := withTimeout(cmd.Context())
 			defer cancel()
-			return a.withFleet("get chart "+args[0], func(c fleetv1.FleetServiceClient) error {
+			return a.withFleet("get chart "+args[0], func(c fleetv1.FleetServiceClient) (err error) {
+				if len(args) == 2 {
+					if request.Digest, err = digestOf(ctx, c, args[0], args[1]); err != nil {
+						return err
+					}
+				}
 				r, err := c.GetChart(ctx, request)
 				if err != nil {
 					return err
@@ -214,6 +216,26 @@ func (a *app) chartCommand() *cobra.Command {
 	}
 	cmd.AddCommand(a.lintCommand(), hasOwnForm(a.tryCommand(), "writes a line of JSON a macrostep"), a.suiteCommand(), a.renderCommand(), a.diffCommand(), push, a.chartListCommand(), get)
 	return cmd
+}
+
+// digestOf is the digest of a version of a chart that begins as the text does: lists
+// show the beginning.
+func digestOf(ctx context.Context, c fleetv1.FleetServiceClient, name, beginning string) (string, error) {
+	r, err := c.ListCharts(ctx, &fleetv1.ListChartsRequest{})
+	if err != nil {
+		return "", err
+	}
+	digest := beginning
+	for _, chart := range r.GetCharts() {
+		if chart.GetName() != name || !strings.HasPrefix(chart.GetDigest(), beginning) {
+			continue
+		}
+		if digest != beginning {
+			return "", usagef("several versions of %s begin with %s: give more of the digest", name, beginning)
+		}
+		digest = chart.GetDigest()
+	}
+	return digest, nil
 }
 
 func (a *app) chartListCommand() *cobra.Command {

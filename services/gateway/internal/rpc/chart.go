@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,7 +35,7 @@ func (s *Server) chart(ctx context.Context, name, digest string) (*fleetv1.Chart
 	}
 	resp, err := s.store.GetChart(ctx, &snapshotv1.GetChartRequest{Name: name, Digest: digest})
 	if status.Code(err) == codes.NotFound || err == nil && resp.GetChart() == nil {
-		return nil, Refuse(codes.NotFound, fleetv1.Reason_REASON_CHART_UNKNOWN, "no such chart: %q", name+digest)
+		return nil, Refuse(codes.NotFound, fleetv1.Reason_REASON_CHART_UNKNOWN, "no such chart: %q", strings.Trim(name+" "+digest, " "))
 	}
 	if err != nil {
 		return nil, err

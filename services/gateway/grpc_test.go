@@ -147,6 +147,21 @@ func TestNoContainer(t *testing.T) {
 	gone.Target.ContainerId = ""
 	r.store.PutInstance(gone, entry("gone@h1", 1))
 	r.store.PutInstance(instance("free", 1, "basket"), entry("free", 1))
+	r.store.PutInstance(instance("ended@h1", 1, "stopped"), entry("ended@h1", 1))
+	eventually(t, "ended is read", func() bool {
+		_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: "ended"})
+		return err == nil
+	})
+	attached, err := r.fleet.Attach(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := attached.Send(&fleetv1.AttachRequest{InstanceId: "ended"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attached.Recv(); status.Code(err) != codes.FailedPrecondition || !strings.Contains(status.Convert(err).Message(), "does not run") {
+		t.Errorf("attach to what has ended: %v, want FAILED_PRECONDITION", err)
+	}
 	for id, want := range map[string]codes.Code{"gone": codes.FailedPrecondition, "free": codes.InvalidArgument} {
 		eventually(t, id+" is read", func() bool {
 			_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: id})

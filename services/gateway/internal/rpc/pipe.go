@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -48,6 +49,9 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[fleetv1.AttachRequest, f
 		return err
 	}
 	v, err := s.withContainer(first.GetInstanceId())
+	if err == nil && !mayRun(v) {
+		err = stateRefuses(v, "instance %q does not run: there is nothing to attach to", v.GetInstanceId())
+	}
 	if err != nil {
 		return err
 	}
@@ -96,11 +100,23 @@ func (s *Server) withContainer(id string) (*fleetv1.Instance, error) {
 	case v.GetTarget() == nil:
 		return nil, invalid("%q is a chart by itself: it has no container", v.GetInstanceId())
 	case v.GetTarget().GetContainerId() == "":
-		return nil, refusal(codes.FailedPrecondition, &fleetv1.Refusal{
-			Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: v.GetConfiguration(), AllowedIntents: v.GetAllowedIntents(),
-		}, fmt.Sprintf("instance %q has no container now", v.GetInstanceId()))
+		return nil, stateRefuses(v, "instance %q has no container now", v.GetInstanceId())
 	}
 	return v, nil
+}
+
+// mayRun says whether the target may run; a chart that has other states than
+// those of a container says nothing about it.
+func mayRun(v *fleetv1.Instance) bool {
+	return !slices.ContainsFunc(v.GetConfiguration(), func(state string) bool {
+		return state == "created" || state == "stopped" || state == "destroyed"
+	})
+}
+
+func stateRefuses(v *fleetv1.Instance, format string, args ...any) error {
+	return refusal(codes.FailedPrecondition, &fleetv1.Refusal{
+		Reason: fleetv1.Reason_REASON_STATE_REFUSES, Configuration: v.GetConfiguration(), AllowedIntents: v.GetAllowedIntents(),
+	}, fmt.Sprintf(format, args...))
 }
 
 type pipeClient = grpc.BidiStreamingClient[statemachinev1.PipeRequest, statemachinev1.PipeResponse]

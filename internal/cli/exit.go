@@ -202,8 +202,6 @@ func advice(r *fleetv1.Refusal) (next []string) {
 		next = append(next, "See what there is: chartroom get hosts")
 	case fleetv1.Reason_REASON_SNAPSHOT_UNKNOWN:
 		next = append(next, "See what there is: chartroom snapshot ls INSTANCE")
-	case fleetv1.Reason_REASON_UNMANAGED:
-		next = append(next, "It is only observed. To have it managed, make it with the label chartroom.enable=true.")
 	case fleetv1.Reason_REASON_AGENT_AWAY:
 		next = append(next, "See the hosts: chartroom get hosts")
 	case fleetv1.Reason_REASON_INSTANCE_EXISTS:

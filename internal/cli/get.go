@@ -229,8 +229,7 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 		line("host", "%s, last seen %s ago", i.GetHostId(), ago(i.GetLastSeenTime(), now))
 	}
 	if t := i.GetTarget(); t != nil {
-		line("target", "%s %s of %s, generation %d, started %s ago, channel %s", t.GetKind(), dash(short(t.GetContainerId())),
-			dash(t.GetImage()), t.GetGeneration(), ago(t.GetStartedTime(), now), dash(t.GetChannel()))
+		line("target", "%s", targetWords(t, now))
 	}
 	allowed := make([]string, 0, len(i.GetAllowedIntents()))
 	for _, intent := range i.GetAllowedIntents() {
@@ -261,6 +260,19 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	}
 	line("log", "up to entry %d: chartroom log %s", i.GetLogSequence(), i.GetInstanceId())
 	return nil
+}
+
+// targetWords tells of the target what is known of it.
+func targetWords(t *fleetv1.Target, now time.Time) string {
+	if t.GetContainerId() == "" {
+		return "no container of " + dash(t.GetImage()) + " now"
+	}
+	started := "not started yet"
+	if t.GetStartedTime() != nil {
+		started = "started " + ago(t.GetStartedTime(), now) + " ago"
+	}
+	return fmt.Sprintf("%s %s of %s, generation %d, %s, channel %s",
+		t.GetKind(), short(t.GetContainerId()), dash(t.GetImage()), t.GetGeneration(), started, or(t.GetChannel(), "none"))
 }
 
 func admissionWords(i *fleetv1.Instance) string {

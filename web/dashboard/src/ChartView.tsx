@@ -84,7 +84,7 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
 
 const WHOLE = "whole chart";
 /** The scale at which a drawing is read with ease, where it does not get too large for that. */
-const LEGIBLE = 0.85;
+const LEGIBLE = 0.75;
 const LARGEST_PX = 900;
 
 /** room is the least width and the greatest height of a drawing; a smaller window scrolls. */

@@ -127,8 +127,8 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
           {instance.name}
         </Link>
         <small>
+          {instance.target && !instance.managed && "observed only · "}
           {instance.hostId ? `on ${instance.hostId}` : "free"} · {instance.target?.image ?? instance.chartName}
-          {instance.target && !instance.managed && " · observed only"}
         </small>
       </span>
       <span role="cell" className="why" title={why}>

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,12 +43,12 @@ func (a *app) intentCommands() []*cobra.Command {
 		c.Flags().Duration("grace", 0, "how long it may take to end before it is killed; 0 for the chart's own (10s)")
 	}
 	kill := a.intentCommand("kill", "Send the target a signal (SIGKILL unless told otherwise)", func(c *cobra.Command) map[string]any {
-		if n, _ := c.Flags().GetInt("signal"); n != 0 {
-			return map[string]any{"signal": n}
+		if s := c.Flag("signal").Value.(*signal); *s != 0 {
+			return map[string]any{"signal": int(*s)}
 		}
 		return nil
 	})
-	kill.Flags().IntP("signal", "s", 0, "number of the signal; 0 for SIGKILL (9)")
+	kill.Flags().VarP(new(signal), "signal", "s", "name or number of the signal (KILL)")
 	rm := plain("rm", "Remove the container; its snapshots are kept for a time")
 	rm.Long = "Remove the container. The instance stays for a time, with its snapshots, for a container of the same name. Of an\n" +
 		"instance without a container, a free one too, forget the record: its log and snapshots go."
@@ -58,6 +60,32 @@ func (a *app) intentCommands() []*cobra.Command {
 	})
 	start.Flags().Uint64("snapshot", 0, "restore this snapshot; 0 leaves the choice to the chart")
 	return []*cobra.Command{start, stop, restart, kill, plain("pause", "Freeze the target"), plain("unpause", "Go on with a paused target"), rm}
+}
+
+// signals are the names of those that a container is sent by hand, as Linux
+// numbers them.
+var signals = map[string]signal{
+	"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "TERM": 15, "CONT": 18, "STOP": 19, "WINCH": 28,
+}
+
+// signal is a flag; 0 leaves the choice to the chart.
+type signal int
+
+func (s *signal) String() string { return "" }
+func (s *signal) Type() string   { return "signal" }
+
+// Set reads a number or a name, with or without SIG.
+func (s *signal) Set(text string) error {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= 64 {
+		*s = signal(n)
+		return nil
+	}
+	n, ok := signals[strings.TrimPrefix(strings.ToUpper(text), "SIG")]
+	if !ok {
+		return fmt.Errorf("want a number from 1 to 64, or one of %s", strings.Join(slices.Sorted(maps.Keys(signals)), ", "))
+	}
+	*s = n
+	return nil
 }
 
 func graceArgument(c *cobra.Command) map[string]any {

@@ -169,6 +169,7 @@ func New(env Env) *cobra.Command {
 	group("make", "Make instances:", a.createCommand(), a.runCommand(), a.chartCommand())
 	group("act", "Act on an instance:", append(a.intentCommands(), a.sendCommand(), a.waitCommand(), hasOwnForm(a.attachCommand(), "passes on what the program wrote"), a.snapshotCommand())...)
 	root.AddCommand(a.workerCommand(), a.benchCommand())
+	root.InitDefaultCompletionCmd() // now, so that it is wrapped as the others are
 	wrapArgs(root)
 	return root
 }
@@ -198,8 +199,8 @@ func (a *app) startCommands() []*cobra.Command {
 // wrapArgs makes wrong arguments a usage error everywhere.
 func wrapArgs(cmd *cobra.Command) {
 	check := cmd.Args
-	if check == nil && cmd.HasSubCommands() {
-		cmd.Args = oneOf
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		check, cmd.Args = nil, oneOf
 		cmd.RunE = func(c *cobra.Command, _ []string) error {
 			if !c.HasParent() {
 				return c.Help()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func (a *app) security() transport.Security { return transport.Security{Dir: a.t
 
 // connect makes a connection to the server; call the function to close it.
 func (a *app) connect(address string) (*grpc.ClientConn, func(), error) {
+	if _, _, err := net.SplitHostPort(address); err != nil && !strings.HasPrefix(address, "unix:") {
+		return nil, nil, usagef("the address %q is not HOST:PORT", address)
+	}
 	conn, err := transport.Dial(address, a.security())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, codeError{Failed, fmt.Errorf("%w\nMake the directory with: chartroom init DIR", err)}

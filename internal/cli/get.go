@@ -54,6 +54,10 @@ func (a *app) getInstancesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(instances) == 0 && a.output == "table" && (request.GetState() != "" || request.GetHostId() != "" || request.GetManaged() || request.GetQuery() != "") {
+				fmt.Fprintln(a.env.Stderr, "No instance is like that. See all: chartroom get instances")
+				return nil
+			}
 			return a.printInstances(instances)
 		},
 		ValidArgsFunction: a.completeInstances,

@@ -3,10 +3,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -64,9 +66,13 @@ func (a *app) upCommand() *cobra.Command {
 			if err := os.MkdirAll(config.Data, 0o700); err != nil {
 				return fmt.Errorf("make the data directory: %w", err)
 			}
-			return a.env.Up(cmd.Context(), config, func(r Running) {
+			err = a.env.Up(cmd.Context(), config, func(r Running) {
 				fmt.Fprintf(a.env.Stdout, "chartroom is up. Dashboard: %s\nData: %s. End it with an interrupt; containers go on.\n", r.Dashboard, config.Data)
 			})
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w\nSomething listens there already; choose another address: --listen HOST:PORT", err)
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()

@@ -171,13 +171,12 @@ func ExampleCompile() {
 	// bounded: false
 }
 
-// Delayed sends wait in Pending; whoever has the clock fires them.
+// Delayed sends wait; whoever has the clock fires them.
 func ExampleInterpreter_Fire() {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	session, _, _ := scxml.Start(compile(lamp), scxml.Input{Now: now})
 	_, _ = session.Deliver(scxml.Event{Name: "press"}, scxml.Input{Now: now})
-	for len(session.Pending()) > 0 {
-		next := session.Pending()[0]
+	for next, ok := session.Next(); ok; next, ok = session.Next() {
 		now = next.Due // or wait until then
 		step, _ := session.Fire(next.Seq, scxml.Input{Now: now})
 		fmt.Println(now.Format("15:04:05"), step.Microsteps[1].Exited, step.Microsteps[1].Entered)

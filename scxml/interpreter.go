@@ -170,6 +170,14 @@ func (ip *Interpreter) Pending() []Delayed {
 	return slices.Clone(ip.pending())
 }
 
+// Next is the first of Pending; ok is false without one.
+func (ip *Interpreter) Next() (d Delayed, ok bool) {
+	if p := ip.pending(); len(p) > 0 {
+		return p[0], true
+	}
+	return Delayed{}, false
+}
+
 func (ip *Interpreter) pending() []Delayed {
 	if ip.rare == nil {
 		return nil

@@ -373,7 +373,8 @@ func (e *Env) turn(end time.Time) (bool, error) {
 		e.now = due
 	}
 	err := e.step(s, func(in scxml.Input, _ func(*scxml.Interpreter)) (scxml.Macrostep, error) {
-		return s.Fire(s.Pending()[0].Seq, in)
+		first, _ := s.Next()
+		return s.Fire(first.Seq, in)
 	})
 	return true, errors.Join(e.err, err)
 }
@@ -382,8 +383,8 @@ func (e *Env) turn(end time.Time) (bool, error) {
 // come first at the same time.
 func (e *Env) next() (s *Session, due time.Time, ok bool) {
 	for _, o := range e.order {
-		if p := o.Pending(); len(p) > 0 && (!ok || p[0].Due.Before(due)) {
-			s, due, ok = o, p[0].Due, true
+		if first, some := o.Next(); some && (!ok || first.Due.Before(due)) {
+			s, due, ok = o, first.Due, true
 		}
 	}
 	return s, due, ok

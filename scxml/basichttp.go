@@ -19,9 +19,9 @@ const eventNameField = "_scxmleventname"
 // HTTPBody gives the body of the POST that a send of [BasicHTTPProcessor]
 // stands for (SCXML C.2): the event's name and the parameters as form fields in
 // their order, duplicates included, or the content, JSON for what is no text.
-func (s Send) HTTPBody() (contentType, body string) {
-	if s.Content && s.Event.Name == "" && len(s.Params) == 0 {
-		switch v := s.Event.Data.(type) {
+func (e Send) HTTPBody() (contentType, body string) {
+	if e.Content && e.Event.Name == "" && len(e.Params) == 0 {
+		switch v := e.Event.Data.(type) {
 		case string:
 			return FormType, url.PathEscape(v)
 		case datamodel.XML:
@@ -34,14 +34,14 @@ func (s Send) HTTPBody() (contentType, body string) {
 	field := func(name, value string) {
 		fields = append(fields, url.QueryEscape(name)+"="+url.QueryEscape(value))
 	}
-	if s.Event.Name != "" {
-		field(eventNameField, s.Event.Name)
+	if e.Event.Name != "" {
+		field(eventNameField, e.Event.Name)
 	}
-	for _, p := range s.Params {
+	for _, p := range e.Params {
 		field(p.Name, formValue(p.Value))
 	}
-	if s.Content {
-		field("content", formValue(s.Event.Data))
+	if e.Content {
+		field("content", formValue(e.Event.Data))
 	}
 	return FormType, strings.Join(fields, "&")
 }

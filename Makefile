@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 export ONCE REPORT FAULT
 export CHARTROOM_REQUIRE ?= engine,redis,browser,compose
-STAGES := GOWORK=off go run -C tools ./cmd/stages
+# Built and not `go run`, which does not pass a signal on.
+STAGES := GOWORK=off go build -C tools -o ../bin/tools/stages ./cmd/stages && exec bin/tools/stages
 
 .PHONY: help build demo test bootstrap unit lint generate verify-generated race browser e2e faults conformance bench images compose-up compose-down clean
 

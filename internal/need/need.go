@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,19 @@ func Missing(t testing.TB, what, why string) {
 	} else {
 		t.Skipf("needs %s: %s", what, why)
 	}
+}
+
+// Label marks everything that a test makes on an engine; its value is [Run].
+const Label = "chartroom.test"
+
+// Run tells this run of the tests from others: CHARTROOM_TEST_RUN, which
+// scripts/tidy sets and removes everything by that is labelled with it, or the
+// process id.
+func Run() string {
+	if id := os.Getenv("CHARTROOM_TEST_RUN"); id != "" {
+		return id
+	}
+	return strconv.Itoa(os.Getpid())
 }
 
 // Engine ends the test unless a Docker engine answers at DOCKER_HOST or the

@@ -219,7 +219,7 @@ func TestKilledBetweenCallAndRecord(t *testing.T) {
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			spec := map[string]any{
 				"image": image, "command": []string{"/probe", "app"}, "environment": []string{"CHARTROOM_SOCKET=/run/chartroom/" + name + ".sock"},
-				"mounts": []string{dir + ":/run/chartroom"}, "network": "none", "labels": map[string]string{"chartroom.test": "agent"},
+				"mounts": []string{dir + ":/run/chartroom"}, "network": "none", "labels": map[string]string{need.Label: need.Run()},
 			}
 			agent := spawn(t, c, state, "none", "none")
 			play(c, name, spec, func(verb string) func() {

@@ -11,7 +11,7 @@
 // test that no longer runs looks like one that passes.
 //
 // An interrupt is passed on to the process group of the running stage, which has
-// half a minute to clean up after itself.
+// a minute to clean up after itself: what uses an engine runs under scripts/tidy.
 package main
 
 import (
@@ -32,9 +32,16 @@ import (
 func main() {
 	only := flag.String("only", "", "run only these stages, separated by commas")
 	list := flag.Bool("list", false, "print the stages and what each is for")
-	root := flag.String("root", "..", "the repository, relative to tools/")
+	root := flag.String("root", ".", "the repository")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// The reader of the output may go first. Taken and dropped, so that a write
+	// fails and the stage still cleans up.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	if err := run(ctx, *root, *only, *list); err != nil {
 		fmt.Fprintln(os.Stderr, err)

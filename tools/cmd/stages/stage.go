@@ -64,7 +64,7 @@ func stages(required []string) []stage {
 		},
 		{
 			name: "unit", why: "unit and scenario tests of every module", count: countGo,
-			commands: [][]string{{"go", "test", "-json", "./...", "./scxml/...", "./proto/...", "./bench/..."},
+			commands: [][]string{{"scripts/tidy", "go", "test", "-json", "./...", "./scxml/...", "./proto/...", "./bench/..."},
 				{"env", "GOWORK=off", "go", "test", "-C", "tools", "-json", "./cmd/..."}},
 			hint: "run go test on the package named above",
 		},
@@ -75,7 +75,7 @@ func stages(required []string) []stage {
 		},
 		{
 			name: "race", why: "what has goroutines, under the race detector", count: countGo,
-			commands: [][]string{{"env", "CGO_ENABLED=1", "go", "test", "-json", "-race", "-short", "./internal/...", "./services/...", "./cmd/...", "./scxml/scxmlenv/..."}},
+			commands: [][]string{{"scripts/tidy", "env", "CGO_ENABLED=1", "go", "test", "-json", "-race", "-short", "./internal/...", "./services/...", "./cmd/...", "./scxml/scxmlenv/..."}},
 			hint:     "run go test -race on the package named above",
 		},
 		{
@@ -142,7 +142,7 @@ func (s stage) command(ctx context.Context, argv []string, log io.Writer, r *res
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = 30 * time.Second
+	cmd.WaitDelay = time.Minute
 	pipe, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	done := make(chan struct{})

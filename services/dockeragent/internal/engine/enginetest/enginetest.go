@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,8 +47,8 @@ type suite struct {
 	seen []string
 }
 
-// Run runs the suite. It creates containers labelled chartroom.test=engine and
-// removes them.
+// Run runs the suite. It creates containers with the label of this run
+// of the tests ([need.Run]) and removes them.
 func Run(t *testing.T, s Subject) {
 	tests := map[string]func(*suite){
 		"start and exit": func(s *suite) {
@@ -65,7 +66,7 @@ func Run(t *testing.T, s Subject) {
 			s.equal("state", c.State.Status, "created")
 			s.equal("started at", c.State.StartedAt, "")
 			s.equal("name", c.Name, s.name)
-			s.equal("label", c.Labels["chartroom.test"], "engine")
+			s.equal("label", c.Labels[need.Label], need.Run())
 			s.equal("policy", c.RestartPolicy, "no")
 		},
 		"remembers starts": func(s *suite) {
@@ -216,7 +217,7 @@ func Run(t *testing.T, s Subject) {
 		},
 		"missing program": func(s *suite) {
 			id, err := s.Engine.Create(s.ctx(), engine.Spec{
-				Name: s.name, Image: s.Image, Command: []string{"/nowhere"}, Labels: map[string]string{"chartroom.test": "engine"},
+				Name: s.name, Image: s.Image, Command: []string{"/nowhere"}, Labels: map[string]string{need.Label: need.Run()},
 			})
 			s.do(err)
 			s.id = id
@@ -337,7 +338,7 @@ func (s *suite) create(command ...string) {
 	s.t.Helper()
 	spec := engine.Spec{
 		Name: s.name, Image: s.Image, Command: append([]string{"/probe"}, command...),
-		Labels: map[string]string{"chartroom.test": "engine"}, Env: []string{"CHARTROOM_SOCKET=" + s.socket()}, Network: "none",
+		Labels: map[string]string{need.Label: need.Run()}, Env: []string{"CHARTROOM_SOCKET=" + s.socket()}, Network: "none",
 	}
 	if s.Mount != "" {
 		spec.Mounts = []string{s.Mount}

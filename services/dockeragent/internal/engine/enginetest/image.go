@@ -15,6 +15,8 @@ import (
 
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
+
+	"github.com/chartroom/chartroom/internal/need"
 )
 
 // Image builds the program probe and makes an image of it alone, which needs no
@@ -49,7 +51,7 @@ func Image(t *testing.T) string {
 	defer cli.Close()
 	ref := fmt.Sprintf("chartroom-test/probe:%d-%d", os.Getpid(), serial.Add(1)) // one a test: each removes its own
 	r, err := cli.ImageImport(t.Context(), image.ImportSource{Source: &b, SourceName: "-"}, ref,
-		image.ImportOptions{Changes: []string{`ENTRYPOINT []`, `CMD ["/probe","run"]`, `LABEL chartroom.test=engine`}})
+		image.ImportOptions{Changes: []string{`ENTRYPOINT []`, `CMD ["/probe","run"]`, "LABEL " + need.Label + "=" + need.Run()}})
 	if err != nil {
 		t.Fatalf("import the probe: %v", err)
 	}

@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +68,9 @@ func TestInterruptedRunLeavesNothing(t *testing.T) {
 		}
 		return json.Unmarshal(b, &run)
 	})
+	if len(labelled(t, rig.Label+"="+run.ID)) < 4 {
+		t.Errorf("the run made %q", labelled(t, rig.Label+"="+run.ID))
+	}
 	if len(ofRun(t, run.ID)) < 6 {
 		t.Errorf("processes of the run: %q, want four services and an engine", ofRun(t, run.ID))
 	}
@@ -77,14 +84,8 @@ func TestInterruptedRunLeavesNothing(t *testing.T) {
 	if left := ofRun(t, run.ID); len(left) > 0 {
 		t.Errorf("processes left: %q", left)
 	}
-	for _, what := range []string{"container", "volume", "network", "image"} {
-		list := []string{what, "ls", "--quiet", "--filter", "label=" + rig.Label + "=" + run.ID}
-		if what == "container" {
-			list = append(list, "--all")
-		}
-		if left, err := exec.CommandContext(t.Context(), "docker", list...).Output(); err != nil || len(left) > 0 {
-			t.Errorf("a %s left: %s (%v)", what, left, err)
-		}
+	if left := labelled(t, rig.Label+"="+run.ID); len(left) > 0 {
+		t.Errorf("left on the engine: %q", left)
 	}
 	if _, err := os.Stat(run.Temporary); !os.IsNotExist(err) {
 		t.Errorf("temporary files left in %s (%v)", run.Temporary, err)
@@ -126,4 +127,85 @@ func ofRun(t *testing.T, id string) (commands []string) {
 		commands = append(commands, string(bytes.ReplaceAll(argv, []byte{0}, []byte{' '})))
 	}
 	return commands
+}
+
+// `chartroom demo` removes what it made when it is interrupted in the middle of a
+// scene, when its terminal is closed, and when nobody reads its output any more.
+func TestInterruptedDemoLeavesNothing(t *testing.T) {
+	rig.Engine(t)
+	for name, end := range map[string]func(demo *os.Process, output io.Closer){
+		"interrupted":     func(demo *os.Process, _ io.Closer) { _ = demo.Signal(os.Interrupt) },
+		"terminal closed": func(demo *os.Process, _ io.Closer) { _ = demo.Signal(syscall.SIGHUP) },
+		"reader gone":     func(_ *os.Process, output io.Closer) { _ = output.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(rig.Binary(t, "chartroom"), "demo", "--once", "--listen", rig.FreeAddress(t))
+			temporary := t.TempDir()
+			cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			output, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			gone := make(chan error, 1)
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				if t.Failed() {
+					t.Logf("the demo's errors: %s", &said)
+				}
+			})
+			var mark string
+			lines := bufio.NewScanner(output)
+			for lines.Scan() {
+				if id := regexp.MustCompile(`chartroom/scxml:demo-([0-9a-f]+)`).FindStringSubmatch(lines.Text()); id != nil {
+					mark = "chartroom.demo=" + id[1]
+				}
+				if strings.Contains(lines.Text(), "helloworld") && strings.Contains(lines.Text(), " runs. ") {
+					break
+				}
+			}
+			if len(labelled(t, mark)) != 3 {
+				t.Fatalf("made by the demo: %q, want a container, a volume and an image", labelled(t, mark))
+			}
+			end(cmd.Process, output)
+			_, _ = io.Copy(io.Discard, output)
+			go func() { gone <- cmd.Wait() }()
+			select {
+			case err := <-gone:
+				if err == nil {
+					t.Error("it ended with 0, as if every claim held")
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it did not end within a minute")
+			}
+			if left := labelled(t, mark); len(left) > 0 {
+				t.Errorf("left on the engine: %q", left)
+			}
+			if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+				t.Errorf("temporary files left: %v (%v)", left, err)
+			}
+			if strings.Contains(said.String(), context.Canceled.Error()) {
+				t.Errorf("it speaks of its own insides: %s", &said)
+			}
+		})
+	}
+}
+
+// labelled lists what on the engine has a label.
+func labelled(t *testing.T, label string) (all []string) {
+	t.Helper()
+	for _, list := range [][]string{{"container", "ls", "--all"}, {"volume", "ls"}, {"network", "ls"}, {"image", "ls"}} {
+		out, err := exec.CommandContext(t.Context(), "docker", append(list, "--quiet", "--filter", "label="+label)...).Output()
+		if err != nil {
+			t.Fatalf("docker %s: %v", strings.Join(list, " "), err)
+		}
+		for _, id := range strings.Fields(string(out)) {
+			all = append(all, list[0]+" "+id)
+		}
+	}
+	return all
 }

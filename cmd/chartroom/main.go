@@ -7,13 +7,12 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/chartroom/chartroom/internal/cli"
 	"github.com/chartroom/chartroom/internal/demo"
+	"github.com/chartroom/chartroom/internal/interrupt"
 )
 
 func main() {
@@ -22,7 +21,7 @@ func main() {
 		// show local times.
 		time.Local = time.UTC
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context(context.Background())
 	code := cli.Main(ctx, os.Args[1:], cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Up: up,
 		Demo: func(ctx context.Context, c cli.DemoConfig) error { return demo.Run(ctx, c, up) },

@@ -8,14 +8,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/chartroom/chartroom/internal/interrupt"
 	"github.com/chartroom/chartroom/services/gateway"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, stop := interrupt.Context(context.Background())
 	err := gateway.Main(ctx, os.Args[1:], os.Getenv, os.Stderr)
 	stop()
 	if err != nil {

@@ -15,8 +15,8 @@
 // # Guarantees
 //
 // Everything that the demonstration makes on the engine carries the label
-// chartroom.demo=ID and is removed when Run returns, also on interrupt;
-// nothing else is touched.
+// chartroom.demo=ID and is removed when Run returns, also on interrupt and when
+// nobody reads its output any more; nothing else is touched.
 package demo
 
 import (
@@ -28,6 +28,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -48,6 +49,9 @@ const (
 	leastDown   = 50  // of them while the application is down
 	patience    = 60 * time.Second
 )
+
+// errInterrupted ends a demonstration whose context ended in the middle of it.
+var errInterrupted = errors.New("interrupted before everything was shown")
 
 // Up runs all services until ctx ends and calls ready once they serve.
 type Up func(ctx context.Context, config cli.UpConfig, ready func(cli.Running)) error
@@ -89,8 +93,14 @@ func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
 		kills: map[string]int{}, commands: map[string]map[string]bool{},
 	}
 	s.tally = newTally("demo-" + id)
-	ctx, cancel := context.WithCancelCause(ctx)
+	// A reader that goes away ends it like an interrupt, and not before the end.
+	asked, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(asked)
 	defer func() {
+		if err != nil && asked.Err() != nil {
+			err = errInterrupted
+		}
 		cancel(nil)
 		s.running.Wait()
 		last, done := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -121,8 +131,8 @@ func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
 	}
 	defer conn.Close()
 	if err := s.play(ctx, conn); err != nil {
-		if cause := context.Cause(ctx); ctx.Err() != nil && !errors.Is(cause, context.Canceled) {
-			return cause
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		return err
 	}

@@ -13,7 +13,9 @@ import type { ListHostsResponseJson } from "../src/gen/chartroom/fleet/v1/fleet_
 
 const bin = process.env["CHARTROOM_BIN"] ?? "../../bin";
 const image = process.env["CHARTROOM_TEST_IMAGE"] ?? "chartroom/scxml:latest";
-const mark = `browser-${process.pid}`;
+/** mark is the value of the label chartroom.test on everything that is made here. */
+const mark = process.env["CHARTROOM_TEST_RUN"] ?? `browser-${process.pid}`;
+const volume = `chartroom-${mark}`;
 
 function docker(...args: string[]): string {
   return execFileSync("docker", args, { encoding: "utf8" }).trim();
@@ -37,6 +39,7 @@ export class Rig {
   private constructor(readonly port: number) {}
 
   static async start(): Promise<Rig> {
+    docker("volume", "create", "--label", `chartroom.test=${mark}`, volume);
     const rig = new Rig(await freePort());
     await rig.up();
     return rig;
@@ -84,7 +87,7 @@ export class Rig {
         container: {
           image,
           labels: { "chartroom.test": mark, "chartroom.snapshot": "socket" },
-          mounts: [`chartroom-${mark}:/run/chartroom`],
+          mounts: [`${volume}:/run/chartroom`],
           environment: [`CHARTROOM_SOCKET=/run/chartroom/${full}.sock`],
           network: "none",
         },
@@ -115,7 +118,7 @@ export class Rig {
     await this.kill();
     const left = docker("ps", "-aq", "--filter", `label=chartroom.test=${mark}`);
     if (left) docker("rm", "-f", ...left.split("\n"));
-    execFileSync("docker", ["volume", "rm", "-f", `chartroom-${mark}`]);
+    docker("volume", "rm", "-f", volume);
     rmSync(this.data, { recursive: true, force: true });
   }
 }

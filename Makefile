@@ -29,7 +29,7 @@ bootstrap: ## Install what the tests need (Debian, as root; elsewhere print the 
 unit: ## Run the unit and scenario tests of every module
 	@$(STAGES) -only unit
 
-lint: ## Run gofmt, vet, staticcheck, licence headers and buf lint
+lint: ## Run gofmt, vet, staticcheck, licence headers, buf, and cross-build the agent
 	@$(STAGES) -only lint
 
 generate: ## Regenerate everything under a path with gen in it

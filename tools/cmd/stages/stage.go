@@ -52,9 +52,9 @@ func stages(required []string) []stage {
 			hint:     "run make build",
 		},
 		{
-			name: "lint", why: "format, vet, staticcheck, licence headers, protocol style",
+			name: "lint", why: "format, vet, staticcheck, licence headers, protocol, the agent on other boards",
 			commands: [][]string{{"scripts/lint", "format"}, {"scripts/lint", "headers"}, {"scripts/lint", "vet"},
-				{"scripts/lint", "staticcheck"}, {"scripts/lint", "modules"}, {"scripts/lint", "proto"}, {"scripts/lint", "dashboard"}},
+				{"scripts/lint", "staticcheck"}, {"scripts/lint", "modules"}, {"scripts/lint", "proto"}, {"scripts/lint", "cross"}, {"scripts/lint", "dashboard"}},
 			hint: "run make lint; gofmt -w and make generate mend most of it",
 		},
 		{

@@ -18,12 +18,13 @@ const eventNameField = "_scxmleventname"
 
 // HTTPBody gives the body of the POST that a send of [BasicHTTPProcessor]
 // stands for (SCXML C.2): the event's name and the parameters as form fields in
-// their order, duplicates included, or the content, JSON for what is no text.
+// their order, duplicates included, or the content: text escaped as a form is, XML,
+// and JSON for all else.
 func (e Send) HTTPBody() (contentType, body string) {
 	if e.Content && e.Event.Name == "" && len(e.Params) == 0 {
 		switch v := e.Event.Data.(type) {
 		case string:
-			return FormType, url.PathEscape(v)
+			return FormType, strings.ReplaceAll(url.QueryEscape(v), "+", "%20")
 		case datamodel.XML:
 			return "application/xml", string(v)
 		default:
@@ -74,6 +75,9 @@ func HTTPEvent(method, location, contentType, body string) Event {
 	}
 	fields, err := url.ParseQuery(body)
 	if err != nil || !strings.Contains(body, "=") {
+		if text, err := url.QueryUnescape(body); err == nil {
+			body = text
+		}
 		ev.Data = datamodel.ParseContent(body)
 		return ev
 	}

@@ -310,6 +310,8 @@ func (ip *Interpreter) text(e *datamodel.Expr) (string, error) {
 		return "", fmt.Errorf("%s has no value", e.Source)
 	case map[string]any, []any:
 		return "", fmt.Errorf("%s is not a string", e.Source)
+	case float64:
+		return datamodel.NumberText(v), nil
 	default:
 		return fmt.Sprint(v), nil
 	}

@@ -5,7 +5,6 @@ package datamodel
 import (
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/dop251/goja/ast"
 	"github.com/dop251/goja/parser"
@@ -510,8 +509,8 @@ func asText(v value) (string, bool) {
 	switch {
 	case v.kind == text:
 		return v.ref.(string), true
-	case v.kind == numeric && v.num == math.Trunc(v.num) && math.Abs(v.num) < 1e15:
-		return strconv.FormatInt(int64(v.num), 10), true
+	case v.kind == numeric:
+		return NumberText(v.num), true
 	}
 	return "", false
 }

@@ -307,3 +307,19 @@ func ParseContent(text string) any {
 	}
 	return strings.Join(strings.Fields(trimmed), " ")
 }
+
+// NumberText is the text of a number in ECMAScript (ECMA-262, Number::toString).
+func NumberText(f float64) string {
+	switch abs := math.Abs(f); {
+	case math.IsNaN(f):
+		return "NaN"
+	case math.IsInf(f, 0):
+		return strings.TrimPrefix(strings.Replace(fmt.Sprint(f), "Inf", "Infinity", 1), "+")
+	case f == 0:
+		return "0"
+	case abs >= 1e21 || abs < 1e-6:
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+		return mantissa + "e" + exponent[:1] + strings.TrimLeft(exponent[1:], "0")
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
+}

@@ -41,7 +41,7 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		typ:         k.either(e, "type", "typeexpr"),
 		src:         k.either(e, "src", "srcexpr"),
 		payload:     k.payload(e),
-		autoforward: e.attr("autoforward") == "true",
+		autoforward: strings.TrimSpace(e.attr("autoforward")) == "true",
 	}
 	f := e.child("finalize")
 	if f == nil {
@@ -148,7 +148,8 @@ func (ip *Interpreter) cancelInvoke(s *state) {
 		if v.decl.state != s {
 			return false
 		}
-		ip.emit(Uninvoke{v.id})
+		// Whatever limit was met: a service that was started must be ended.
+		ip.work.step.Effects = append(ip.work.step.Effects, Uninvoke{v.id})
 		return true
 	})
 }

@@ -53,12 +53,16 @@ func escape(s string) string {
 }
 
 func (g *chartGen) content() string {
+	return g.contentOf("assign", "raise", "log", "send", "self", "delayed", "cancel", "if", "foreach", "script", "out")
+}
+
+func (g *chartGen) contentOf(elements ...string) string {
 	var b strings.Builder
 	for range rapid.IntRange(0, 2).Draw(g.t, "content") {
 		v := escape(g.pick("value", values))
 		loc := g.pick("location", []string{"x", "y", "x.a", "y[0]", "counter", "nowhere", "_event"})
 		ev := g.pick("event", []string{"e1", "e2", "e3"})
-		switch g.pick("element", []string{"assign", "raise", "log", "send", "self", "delayed", "cancel", "if", "foreach", "script", "out"}) {
+		switch g.pick("element", elements) {
 		case "assign":
 			fmt.Fprintf(&b, `<assign location="%s" expr="%s"/>`, loc, v)
 		case "raise":
@@ -117,17 +121,27 @@ func (g *chartGen) state(depth int, inParallel bool) string {
 		fmt.Fprintf(&b, `<datamodel><data id="d%s" expr="%s"/></datamodel>`, id, escape(g.pick("value", values)))
 	}
 	if g.chance("invoke", 15) {
-		fmt.Fprintf(&b, `<invoke type="service" src="it" autoforward="true"><param name="p" location="x"/><finalize>%s</finalize></invoke>`, g.content())
+		fmt.Fprintf(&b, `<invoke type="service" src="it" autoforward="true"><param name="p" location="x"/><finalize>%s</finalize></invoke>`,
+			g.contentOf("assign", "log", "cancel", "if", "foreach", "script"))
 	}
 	fmt.Fprintf(&b, "@T%s@", id)
 	if kind != "atomic" {
 		first := len(g.ids)
+		initial := kind == "compound" && g.chance("initial", 40)
+		toHistory := initial && g.chance("to history", 30)
+		if initial {
+			target := fmt.Sprintf("s%d", first)
+			if toHistory {
+				target = "h" + id
+			}
+			fmt.Fprintf(&b, `<initial><transition target="%s">%s</transition></initial>`, target, g.content())
+		}
 		for i := range rapid.IntRange(1, 3).Draw(g.t, "children") {
 			if i == 0 || g.n > 0 {
 				b.WriteString(g.state(depth-1, kind == "parallel"))
 			}
 		}
-		if g.chance("history", 50) {
+		if toHistory || g.chance("history", 50) {
 			h := fmt.Sprintf("h%s", id)
 			fmt.Fprintf(&b, `<history id="%s" type="%s"><transition target="s%d">%s</transition></history>`,
 				h, g.pick("history type", []string{"deep", "shallow"}), first, g.content())
@@ -155,6 +169,11 @@ func drawChart(t *rapid.T) string {
 		var b strings.Builder
 		if g.kinds[id] != "final" {
 			for range rapid.IntRange(0, 3).Draw(t, "transitions") {
+				if g.chance("eventless", 15) {
+					// Not for ever: each counts.
+					fmt.Fprintf(&b, `<transition cond="steps &lt; 4" target="%s"><assign location="steps" expr="steps + 1"/></transition>`, g.pick("target", targets))
+					continue
+				}
 				b.WriteString("<transition")
 				fmt.Fprintf(&b, ` event="%s"`, g.pick("descriptor", []string{"e1", "e2", "e3", "i.*", "*", "error", "done.state", "e1 e2"}))
 				if g.chance("cond?", 30) {
@@ -172,9 +191,10 @@ func drawChart(t *rapid.T) string {
 		doc = strings.ReplaceAll(doc, "@T"+id+"@", b.String())
 	}
 	return fmt.Sprintf(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript" binding="%s">
-<datamodel><data id="x" expr="%s"/><data id="y"/><data id="z"><b a="1"/></data></datamodel>
-<script>var counter = 0; function twice(n) { return 2*n } const lib = {f: function() { return 1 }};</script>
-%s</scxml>`, g.pick("binding", []string{"early", "late"}), escape(g.pick("value", values)), doc)
+<datamodel><data id="x" expr="%s"/><data id="y"/><data id="steps" expr="0"/><data id="z"><b a="1"/></data></datamodel>
+%s
+%s</scxml>`, g.pick("binding", []string{"early", "late"}), escape(g.pick("value", values)),
+		g.pick("load", []string{"", "<script>var counter = 0; function twice(n) { return 2*n } const lib = {f: function() { return 1 }};</script>"}), doc)
 }
 
 // drawnEvents are what a script is made of; "wait" fires what is due next, "outage" is
@@ -183,8 +203,8 @@ var drawnEvents = []string{"e1", "e2", "e3", "wait", "done", "outage"}
 
 const outage = 7 * time.Millisecond
 
-// drawnLimits are low, so that they are met.
-var drawnLimits = scxml.Limits{Microsteps: 200, DataBytes: 1 << 12, Effects: 10_000, Iterations: 1000}
+// drawnLimits are low, so that they are met; those that the oracle does not know are off.
+var drawnLimits = scxml.Limits{Microsteps: 80, DataBytes: 1 << 12, Effects: 10_000, Iterations: 1000, StepBytes: -1, PendingBytes: -1}
 
 // play runs a chart with a script of events and gives everything that can be
 // seen of it. With restore it is saved and restored after every step.

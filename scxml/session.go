@@ -217,7 +217,7 @@ func (ip *Interpreter) emit(e Effect) {
 		ip.breakOff("more than %d effects in one step", ip.chart.limits.Effects)
 		return
 	}
-	if ip.charge(e.size()); ip.broken() {
+	if ip.charge(e.size()); ip.work.bytes > ip.chart.limits.StepBytes {
 		return
 	}
 	ip.work.step.Effects = append(ip.work.step.Effects, e)

@@ -3,14 +3,18 @@
 package scxml
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf16"
 )
 
 // Parse reads an SCXML document. name is used in messages only. A document that
@@ -43,15 +47,15 @@ const maxAttributes = 1000
 
 // readElements reads the XML into a tree. It knows nothing of SCXML.
 func readElements(name string, doc []byte, l Limits) (*Element, error) {
-	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
+	doc, wide := decodeUTF16(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")))
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	d.Strict = true
-	// Without a reader for other encodings the decoder refuses them; what
-	// says that it is ASCII or UTF-8 is read as it is.
 	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
-		switch strings.ToLower(charset) {
-		case "us-ascii", "ascii":
+		switch charset = strings.ToLower(charset); {
+		case charset == "us-ascii", charset == "ascii", wide && strings.HasPrefix(charset, "utf-16"):
 			return in, nil
+		case charset == "iso-8859-1", charset == "latin1":
+			return latin1{bufio.NewReader(in)}, nil
 		}
 		return nil, fmt.Errorf("encoding %q is not supported, use UTF-8", charset)
 	}
@@ -140,6 +144,44 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	return root, nil
 }
 
+// decodeUTF16 turns a document that begins with the byte order mark of UTF-16 into
+// UTF-8, as every XML processor must (XML 1.0, 4.3.3).
+func decodeUTF16(doc []byte) (utf8 []byte, was bool) {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch {
+	case bytes.HasPrefix(doc, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	case !bytes.HasPrefix(doc, []byte("\xff\xfe")):
+		return doc, false
+	}
+	units := make([]uint16, 0, len(doc)/2)
+	for doc = doc[2:]; len(doc) >= 2; doc = doc[2:] {
+		units = append(units, order.Uint16(doc))
+	}
+	return []byte(string(utf16.Decode(units))), true
+}
+
+// latin1 reads ISO-8859-1, whose bytes are code points, as UTF-8.
+type latin1 struct{ in *bufio.Reader }
+
+func (l latin1) Read(p []byte) (int, error) {
+	n := 0
+	for n+2 <= len(p) {
+		b, err := l.in.ReadByte()
+		if err != nil {
+			if n > 0 {
+				return n, nil
+			}
+			return 0, err
+		}
+		n += copy(p[n:], string(rune(b)))
+		if l.in.Buffered() == 0 {
+			break
+		}
+	}
+	return n, nil
+}
+
 // namespaces counts the declarations that are in force.
 type namespaces map[string]int
 
@@ -208,6 +250,19 @@ func (e *Element) child(name string) *Element {
 	for _, c := range e.Children {
 		if c.Element.IsSCXML(name) {
 			return c.Element
+		}
+	}
+	return nil
+}
+
+// find is the first SCXML element inside e, at any depth, with one of the names.
+func (e *Element) find(names ...string) *Element {
+	for _, c := range e.elements() {
+		if slices.Contains(names, c.Name) {
+			return c
+		}
+		if found := c.find(names...); found != nil {
+			return found
 		}
 	}
 	return nil

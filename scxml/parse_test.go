@@ -3,9 +3,11 @@
 package scxml_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/chartroom/chartroom/scxml"
 )
@@ -57,6 +59,11 @@ func TestParseRefuses(t *testing.T) {
 		{"transition of final", head + `<final id="a"><transition event="e" target="a"/></final></scxml>`, "1:", "not allowed inside <final>"},
 		{"script in state", head + `<state id="a"><script>1</script></state></scxml>`, "1:", "not allowed inside <state>"},
 		{"history circle", head + `<state id="a"><history id="h" type="deep"><transition target="g"/></history><history id="g" type="deep"><transition target="h"/></history><state id="a1"/></state></scxml>`, "1:", "leads back"},
+		{"raise in finalize", head + `<state id="a"><invoke><finalize><if cond="true"><raise event="e"/></if></finalize></invoke></state></scxml>`, "1:", "not allowed inside <finalize>"},
+		{"two scripts", head + `<script>1</script><script>2</script><state id="a"/></scxml>`, "1:1", "more than one <script>"},
+		{"no event name", head + `<state id="a"><onentry><send event=""/></onentry></state></scxml>`, "1:", "not the name of an event"},
+		{"two event names", head + `<state id="a"><onentry><raise event="a b"/></onentry></state></scxml>`, "1:", "not the name of an event"},
+		{"autoforward", head + `<state id="a"><invoke src="x" autoforward="maybe"/></state></scxml>`, "1:", "neither true nor false"},
 		{"guarded initial", head + `<state id="a"><initial><transition cond="true" target="b"/></initial><state id="b"/></state></scxml>`, "1:", "cannot have event or cond"},
 		{"initial twice", head + `<state id="a" initial="b"><initial><transition target="b"/></initial><state id="b"/></state></scxml>`, "1:", "both <initial>"},
 		{"elseif after else", head + `<state id="a"><onentry><if cond="1"><else/><elseif cond="2"/></if></onentry></state></scxml>`, "1:", "after <else>"},
@@ -160,4 +167,32 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v\nsnapshot: %s", err, b)
 		}
 	})
+}
+
+// Documents come in UTF-8, in UTF-16 with its mark, and in ISO-8859-1 that says so.
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	const text = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><state id="größe"/></scxml>`
+	wide := func(order binary.AppendByteOrder, mark uint16) []byte {
+		out := order.AppendUint16(nil, mark)
+		for _, unit := range utf16.Encode([]rune(`<?xml version="1.0" encoding="UTF-16"?>` + text)) {
+			out = order.AppendUint16(out, unit)
+		}
+		return out
+	}
+	var latin []byte
+	for _, r := range `<?xml version="1.0" encoding="ISO-8859-1"?>` + text {
+		latin = append(latin, byte(r))
+	}
+	for name, doc := range map[string][]byte{
+		"UTF-8": []byte(text), "UTF-8 with mark": []byte("\ufeff" + text), "ISO-8859-1": latin,
+		"UTF-16LE": wide(binary.LittleEndian, 0xfeff), "UTF-16BE": wide(binary.BigEndian, 0xfeff),
+	} {
+		d, err := scxml.Parse(name, doc, scxml.Limits{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if d.State("größe") == nil {
+			t.Errorf("%s: the state is called %q", name, d.States[0].ID)
+		}
+	}
 }

@@ -18,8 +18,8 @@ import (
 // its input, or do something else than return its effects.
 var allowedImports = map[string][]string{
 	".": {
-		"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
-		"maps", "math/bits", "net/url", "slices", "strconv", "strings", "time",
+		"bufio", "bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
+		"maps", "math/bits", "net/url", "slices", "strconv", "strings", "time", "unicode/utf16",
 		// For what a chart remembers (tables.go): a pool and atomic pointers.
 		"encoding/binary", "sync", "sync/atomic",
 		"github.com/chartroom/chartroom/scxml/datamodel",

@@ -196,6 +196,9 @@ func (b *builder) checkContent(e *Element) error {
 		}
 		return n
 	}
+	if (e.Name == "raise" || e.Name == "send") && e.hasAttr("event") && len(strings.Fields(e.attr("event"))) != 1 {
+		return b.fail(e.Position, "%q is not the name of an event", e.attr("event"))
+	}
 	hasText := strings.TrimSpace(e.text()) != ""
 	for _, c := range e.Children {
 		hasText = hasText || c.Element != nil
@@ -213,6 +216,9 @@ func (b *builder) checkContent(e *Element) error {
 		}
 		if e.Name == "invoke" && count("param") > 0 && e.hasAttr("namelist") {
 			return b.fail(e.Position, "<invoke> has both <param> and namelist")
+		}
+		if v := strings.TrimSpace(e.attr("autoforward")); e.hasAttr("autoforward") && v != "true" && v != "false" {
+			return b.fail(e.Position, "autoforward %q is neither true nor false", v)
 		}
 		if e.Name == "invoke" && count("finalize") > 1 {
 			return b.fail(e.Position, "<invoke> has more than one <finalize>")
@@ -240,11 +246,18 @@ func (b *builder) checkContent(e *Element) error {
 			return b.fail(e.Position, "data id %q is not unique", id)
 		}
 		b.data[id] = true
+	case "finalize":
+		if c := e.find("raise", "send"); c != nil {
+			return b.fail(c.Position, "<%s> is not allowed inside <finalize>, which raises no events", c.Name)
+		}
 	case "script":
 		if hasText && e.hasAttr("src") {
 			return b.fail(e.Position, "<script> has both src and a body")
 		}
 	case "scxml", "state", "parallel":
+		if count("script") > 1 {
+			return b.fail(e.Position, "<%s> has more than one <script>", e.Name)
+		}
 		if count("datamodel") > 1 {
 			return b.fail(e.Position, "<%s> has more than one <datamodel>", e.Name)
 		}

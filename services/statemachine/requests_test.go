@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
 	"github.com/chartroom/chartroom/services/statemachine/internal/session"
@@ -148,6 +150,74 @@ func TestRequestIDs(t *testing.T) {
 	r.eventually("event 1 answered", func() bool { return r.view("web@h1").GetQueue().GetDeliveredSequence() == 1 })
 	if got := r.view("web@h1").GetQueue().GetAcceptedSequence(); got != 1 {
 		t.Errorf("%d events accepted, want 1", got)
+	}
+}
+
+// TestRequestIDAnsweredMeanwhile checks that a request which was looked up too
+// early acts only once all the same: the same one is answered, and the shard taken
+// over, between the look-up and the step.
+func TestRequestIDAnsweredMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stop()
+	var lookups atomic.Int32
+	r.store.LookedUp = func(id string) {
+		if lookups.Add(1) > 1 {
+			return
+		}
+		if _, err := r.send("web@h1", "x", id, nil); err != nil {
+			t.Errorf("the same request meanwhile: %v", err)
+		}
+		if err := r.takeOver("h1"); err != nil {
+			t.Errorf("take over: %v", err)
+		}
+	}
+	r.start()
+	a := newAgent(t, "h1")
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	if _, err := r.send("web@h1", "system.start", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.inState("web@h1", "running")
+	disconnect()
+	out, err := r.send("web@h1", "x", "r1", nil)
+	if err != nil || out.GetSequence() != 1 {
+		t.Errorf("answer %v, %v; want sequence 1", out, err)
+	}
+	if got := r.view("web@h1").GetQueue().GetAcceptedSequence(); got != 1 || lookups.Load() != 3 {
+		t.Errorf("%d events accepted after %d look-ups, want 1 after 3", got, lookups.Load())
+	}
+}
+
+// takeOver has the shard of a host loaded anew, as when an agent has seen a fence
+// above the shard's, and waits until it is.
+func (r *rig) takeOver(host string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	stream, err := agentv1.NewAgentServiceClient(r.link).Connect(ctx)
+	if err != nil {
+		return err
+	}
+	above := r.store.Epoch(session.ShardOf(host)) + 1
+	if err := stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{
+		HostId: host, DisplayName: host, JournalId: "journal-" + host, Fence: &agentv1.Fence{Epoch: above, Nonce: "n"},
+	}}}); err != nil {
+		return err
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := r.send("nobody@"+host, "x", "", nil)
+		if status.Code(err) == codes.NotFound && r.store.Epoch(session.ShardOf(host)) > above {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ type Store struct {
 	// Before is called before a commit is applied, After after; an error is
 	// what the caller gets. Set them before the first call.
 	Before, After func(*snapshotv1.CommitRequest) error
+	// LookedUp is called after a request_id was looked up, before the answer is
+	// given. Set it before the first call.
+	LookedUp func(id string)
 
 	mu     sync.Mutex
 	shards map[uint32]*shard
@@ -314,8 +317,12 @@ func (s *Store) Load(r *snapshotv1.LoadRequest, stream grpc.ServerStreamingServe
 // LookupRequest implements the service.
 func (s *Store) LookupRequest(_ context.Context, r *snapshotv1.LookupRequestRequest) (*snapshotv1.LookupRequestResponse, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return &snapshotv1.LookupRequestResponse{Result: s.shard(r.GetShard()).requests[r.GetRequestId()]}, nil
+	found := s.shard(r.GetShard()).requests[r.GetRequestId()]
+	s.mu.Unlock()
+	if s.LookedUp != nil {
+		s.LookedUp(r.GetRequestId())
+	}
+	return &snapshotv1.LookupRequestResponse{Result: found}, nil
 }
 
 // PutChart implements the service.

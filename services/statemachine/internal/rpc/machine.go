@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -49,21 +51,25 @@ func (m machineServer) submit(ctx context.Context, r *fleetv1.SendEventRequest, 
 		Instance: r.GetInstanceId(), Event: r.GetEvent(), DataJSON: data,
 		Digest: digest("send", r.GetInstanceId(), r.GetEvent(), string(data)), Traceparent: traceparent(ctx),
 	}
-	return m.ask(ctx, r.GetRequestId(), in.Digest, session.ShardOfInput(in), response, func(id string, reply session.Reply) session.Input {
-		in.ID, in.Reply = id, reply
-		return in
+	return m.ask(ctx, r.GetRequestId(), in.Digest, session.ShardOfInput(in), response, func(id string, lookedUp time.Time, reply session.Reply) session.Input {
+		asked := *in
+		asked.ID, asked.LookedUp, asked.Reply = id, lookedUp, reply
+		return &asked
 	})
 }
 
 // ask posts an input and waits until its answer is committed. A request_id
-// that the caller gave is first looked up among those of earlier owners.
-func (m machineServer) ask(ctx context.Context, id string, digest []byte, shard uint32, response proto.Message, input func(string, session.Reply) session.Input) error {
-	switch {
-	case len(id) > maxRequestIDBytes:
+// that the caller gave is first looked up among the answers in the store; it is
+// looked up again when it may have been answered meanwhile.
+func (m machineServer) ask(ctx context.Context, id string, digest []byte, shard uint32, response proto.Message, input func(string, time.Time, session.Reply) session.Input) error {
+	if len(id) > maxRequestIDBytes {
 		return session.Invalid("request_id: %d bytes, at most %d", len(id), maxRequestIDBytes)
-	case id == "":
-		id = rand.Text()
-	default:
+	}
+	if id == "" {
+		return m.post(ctx, response, func(reply session.Reply) session.Input { return input(rand.Text(), time.Time{}, reply) })
+	}
+	for {
+		now := time.Now()
 		found, err := m.c.Snapshot.LookupRequest(ctx, &snapshotv1.LookupRequestRequest{Shard: shard, RequestId: id})
 		if err != nil {
 			return fmt.Errorf("look up request: %w", err)
@@ -71,13 +77,21 @@ func (m machineServer) ask(ctx context.Context, id string, digest []byte, shard 
 		if result := found.GetResult(); result != nil {
 			return session.OpenResponse(id, result.GetResponse(), digest, response)
 		}
+		err = m.post(ctx, response, func(reply session.Reply) session.Input { return input(id, now, reply) })
+		if !errors.Is(err, session.ErrLookUp) {
+			return err
+		}
 	}
+}
+
+// post posts an input and waits until its answer is committed.
+func (m machineServer) post(ctx context.Context, response proto.Message, input func(session.Reply) session.Input) error {
 	type answer struct {
 		response proto.Message
 		err      error
 	}
 	answered := make(chan answer, 1)
-	in := input(id, func(response proto.Message, err error) {
+	in := input(func(response proto.Message, err error) {
 		select {
 		case answered <- answer{response, err}:
 		default: // told before
@@ -135,9 +149,10 @@ func (m machineServer) create(ctx context.Context, r *fleetv1.CreateInstanceRequ
 	if in.Chart, err = m.c.Charts.Name(ctx, chartName(r)); err != nil {
 		return err
 	}
-	return m.ask(ctx, r.GetRequestId(), in.Digest, session.ShardOfInput(in), response, func(id string, reply session.Reply) session.Input {
-		in.ID, in.Reply = id, reply
-		return in
+	return m.ask(ctx, r.GetRequestId(), in.Digest, session.ShardOfInput(in), response, func(id string, lookedUp time.Time, reply session.Reply) session.Input {
+		asked := *in
+		asked.ID, asked.LookedUp, asked.Reply = id, lookedUp, reply
+		return &asked
 	})
 }
 

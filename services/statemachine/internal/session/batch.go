@@ -35,8 +35,10 @@ type group struct {
 	marks   map[string]bool
 	hosts   map[string]bool
 	effects []Effect
-	refused error
-	message *snapshotv1.Group // nil when nothing has to be written
+	// answered are the request_ids that the steps have an answer to.
+	answered []*answer
+	refused  error
+	message  *snapshotv1.Group // nil when nothing has to be written
 }
 
 // step collects what one instance gained. The record is made when the batch

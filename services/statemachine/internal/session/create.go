@@ -14,7 +14,7 @@ import (
 // then told to make.
 func (w *Worker) create(s *Shard, b *Batch, c *Create, now time.Time) {
 	g := b.group(s)
-	if s.repeated(g, c.ID, c.Digest, c.Reply) {
+	if s.repeated(g, c.ID, c.LookedUp, c.Digest, c.Reply) {
 		return
 	}
 	i, goesOn, err := s.vacancy(c, now)

@@ -84,6 +84,9 @@ type Request struct {
 	DataJSON []byte
 	// ID is the request_id; never empty.
 	ID string
+	// LookedUp is when the store was asked for the ID, and had no answer; zero
+	// for an ID that was made here and nobody else has.
+	LookedUp time.Time
 	// Digest tells two requests with one ID apart.
 	Digest      []byte
 	Traceparent string
@@ -104,8 +107,10 @@ type Create struct {
 	// Image is shown until the container exists.
 	Image string
 	// Start starts the container once it exists.
-	Start       bool
+	Start bool
+	// ID, LookedUp and Digest are as in [Request].
 	ID          string
+	LookedUp    time.Time
 	Digest      []byte
 	Traceparent string
 	Reply       Reply

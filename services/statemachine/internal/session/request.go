@@ -3,27 +3,15 @@
 package session
 
 import (
-	"bytes"
 	"cmp"
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
-
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
-	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 )
 
-const (
-	// MaxEventBytes bounds the data of an event from outside.
-	MaxEventBytes = 256 << 10
-	// requestsKept is how long a request_id is answered with its first answer.
-	requestsKept = 24 * time.Hour
-	// digestField holds the digest of the request in a stored response: a
-	// field that no message has, so that whoever reads the response skips it.
-	digestField protowire.Number = 100_000
-)
+// MaxEventBytes bounds the data of an event from outside.
+const MaxEventBytes = 256 << 10
 
 // reserved are the prefixes of events that come from chartroom itself.
 var reserved = []string{"docker.", "app.", "done.", "error.", "breaker.", "device.", "host."}
@@ -31,7 +19,7 @@ var reserved = []string{"docker.", "app.", "done.", "error.", "breaker.", "devic
 // submit takes an intent or an application event.
 func (w *Worker) submit(s *Shard, b *Batch, r *Request, now time.Time) {
 	g := b.group(s)
-	if s.repeated(g, r.ID, r.Digest, r.Reply) {
+	if s.repeated(g, r.ID, r.LookedUp, r.Digest, r.Reply) {
 		return
 	}
 	i, ok := s.instances[r.Instance]
@@ -198,83 +186,4 @@ func (s *Shard) drop(i *Instance) {
 		s.free.Remove(i.id)
 		s.held.Remove(i.id)
 	}
-}
-
-// repeated answers a request_id that is known already. The answer waits for
-// the present group, hence for the one that took the first.
-func (s *Shard) repeated(g *group, id string, digest []byte, reply Reply) bool {
-	known, ok := s.requests[id]
-	if !ok {
-		return false
-	}
-	a := &Answer{Reply: reply, Response: known.response}
-	if !bytes.Equal(known.digest, digest) {
-		a.Response, a.Err = nil, Reused(id)
-	}
-	g.then(a)
-	return true
-}
-
-// Reused is the refusal of a request_id that another request had.
-func Reused(id string) *Refusal {
-	return refuse(fleetv1.Reason_REASON_REQUEST_ID_REUSED, "request_id %q was used for another request", id)
-}
-
-// respond stores the answer with the step and gives it after the commit.
-func (t *turn) respond(id string, digest []byte, reply Reply, response proto.Message) {
-	t.shard.requests[id] = &request{digest: digest, response: response, at: t.now}
-	st := t.group.last(t.instance)
-	st.out.Requests = append(st.out.Requests, &snapshotv1.RequestResult{
-		RequestId: id, InstanceId: t.instance.id, Response: sealResponse(response, digest), Time: stamp(t.now),
-	})
-	t.group.then(&Answer{Reply: reply, Response: response})
-}
-
-// last is the newest step of an instance in the group, also when the instance
-// is gone by it.
-func (g *group) last(i *Instance) *step {
-	for k := len(g.steps) - 1; k >= 0; k-- {
-		if g.steps[k].instance == i {
-			return g.steps[k]
-		}
-	}
-	return g.step(i)
-}
-
-// sealResponse serializes a response and puts the digest of its request in.
-func sealResponse(response proto.Message, digest []byte) []byte {
-	b, err := proto.Marshal(response)
-	if err != nil {
-		return nil // a message of ours always marshals
-	}
-	b = protowire.AppendTag(b, digestField, protowire.BytesType)
-	return protowire.AppendBytes(b, digest)
-}
-
-// OpenResponse reads what the store has of a request_id into response. It
-// gives [Reused] when the request was another one.
-func OpenResponse(id string, stored, digest []byte, response proto.Message) error {
-	var found []byte
-	for rest := stored; len(rest) > 0; {
-		num, kind, n := protowire.ConsumeTag(rest)
-		if n < 0 {
-			break
-		}
-		m := protowire.ConsumeFieldValue(num, kind, rest[n:])
-		if m < 0 {
-			break
-		}
-		if num == digestField {
-			found, _ = protowire.ConsumeBytes(rest[n:])
-		}
-		rest = rest[n+m:]
-	}
-	if !bytes.Equal(found, digest) {
-		return Reused(id)
-	}
-	if err := proto.Unmarshal(stored, response); err != nil {
-		return err
-	}
-	response.ProtoReflect().SetUnknown(nil)
-	return nil
 }

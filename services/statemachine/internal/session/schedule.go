@@ -224,6 +224,7 @@ func (w *Worker) second(b *Batch, now time.Time) {
 		w.swept = now
 	}
 	for _, s := range w.shards {
+		s.answers.forget(now)
 		if len(s.relays) > 0 {
 			s.resend(func() *group { return b.group(s) }, now)
 		}
@@ -235,11 +236,6 @@ func (w *Worker) second(b *Batch, now time.Time) {
 
 // sweep forgets what was kept long enough.
 func (w *Worker) sweep(s *Shard, b *Batch, now time.Time) {
-	for id, r := range s.requests {
-		if now.Sub(r.at) > requestsKept {
-			delete(s.requests, id)
-		}
-	}
 	if w.retain < 0 {
 		return
 	}

@@ -23,7 +23,7 @@ type Shard struct {
 	instances map[string]*Instance
 	hosts     map[string]*host
 	marks     map[string]*snapshotv1.Mark
-	requests  map[string]*request
+	answers   answers
 	// numbered counts the command ids made under this nonce. It is the shard's, so
 	// that an instance made anew after one of its name was forgotten repeats none
 	// of them: the agent would take the first for done.
@@ -43,13 +43,6 @@ type Shard struct {
 	free, held *delay.Index
 }
 
-// request is what became of a request_id.
-type request struct {
-	digest   []byte
-	response proto.Message
-	at       time.Time
-}
-
 // sent is an event for another instance on its way.
 type sent struct {
 	relay *Relay
@@ -61,7 +54,7 @@ func NewShard(number uint32, fence Fence) *Shard {
 	return &Shard{
 		number: number, fence: fence,
 		instances: map[string]*Instance{}, hosts: map[string]*host{}, marks: map[string]*snapshotv1.Mark{},
-		requests: map[string]*request{}, relays: map[string]*sent{}, broken: map[string]error{},
+		answers: newAnswers(time.Now()), relays: map[string]*sent{}, broken: map[string]error{},
 	}
 }
 

@@ -269,6 +269,7 @@ func (w *Worker) settle(done, next *Batch, results []*snapshotv1.GroupResult) {
 		k++
 		switch result.GetStatus() {
 		case snapshotv1.GroupStatus_GROUP_STATUS_APPLIED, snapshotv1.GroupStatus_GROUP_STATUS_ALREADY_APPLIED:
+			g.shard.answers.keep(g.answered, time.Now())
 			continue
 		}
 		err := Unavailable("shard %d: the store refused a write (%s)", g.shard.number, result.GetStatus())

@@ -494,6 +494,7 @@ func (w *world) ask(event, id string) (*fleetv1.SendEventResponse, error) {
 		if try == 200 {
 			return nil, errors.New("no answer after 200 tries")
 		}
+		lookedUp := time.Now()
 		found, err := w.store.LookupRequest(context.Background(), &snapshotv1.LookupRequestRequest{Shard: ShardOf(worldHost), RequestId: id})
 		if err != nil {
 			return nil, err
@@ -506,7 +507,7 @@ func (w *world) ask(event, id string) (*fleetv1.SendEventResponse, error) {
 		l := w.life
 		w.mu.Unlock()
 		answered := make(chan answer, 1)
-		if l != nil && l.worker.Post(l.ctx, &Request{Instance: worldInstance, Event: event, ID: id, Digest: []byte(event), Reply: func(m proto.Message, err error) {
+		if l != nil && l.worker.Post(l.ctx, &Request{Instance: worldInstance, Event: event, ID: id, LookedUp: lookedUp, Digest: []byte(event), Reply: func(m proto.Message, err error) {
 			select {
 			case answered <- answer{m, err}:
 			default:

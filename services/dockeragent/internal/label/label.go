@@ -168,7 +168,7 @@ func Parse(c engine.Container) Target {
 	}
 	o := &p.t.Options
 	p.number(RestartMax, 0, 1_000_000, &o.Restart.Max)
-	p.number(BreakerQueue, 1, 1_000_000, &o.Breaker.Queue)
+	p.number(BreakerQueue, 1, 50_000, &o.Breaker.Queue)
 	p.duration(RestartBackoff, &o.Restart.Backoff)
 	if o.Restart.Unhealthy = p.boolean(Unhealthy); o.Restart.Unhealthy && !c.HealthCheck {
 		p.find("health.none", Error, "healthcheck:\n  test: [\"CMD\", …]", "label %s=true has no effect: the container has no health check", Unhealthy)

@@ -30,8 +30,9 @@
 //     until it is known; nothing of the worker's moves meanwhile.
 //   - Inputs of a source are numbered without holes; one that was taken in
 //     before is acknowledged again and otherwise ignored.
-//   - The queue of application events of an instance is bounded
-//     (options.breaker.queue); at the bound an event is refused. The inbox of a worker is bounded ([Config].Inbox); when it is
+//   - The queue of application events of an instance is bounded in entries
+//     (options.breaker.queue) and bytes ([MaxQueueBytes]); at the bound an event
+//     is refused. The inbox of a worker is bounded ([Config].Inbox); when it is
 //     full [Worker.Post] waits. Answers to requests are the store's to keep: they
 //     are remembered for seconds.
 //

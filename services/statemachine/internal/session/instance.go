@@ -29,7 +29,9 @@ type Instance struct {
 	book   bookkeeping
 	outbox []*snapshotv1.OutboxRow
 	queue  []*snapshotv1.QueueEntry // by sequence
-	why    string                   // as of the last macrostep
+	// queueBytes is what the queue takes, see entrySize.
+	queueBytes int
+	why        string // as of the last macrostep
 	// events are the descriptors that have a transition now, sorted; nil when
 	// that has to be found out again.
 	events []string
@@ -118,7 +120,7 @@ func (i *Instance) options() map[string]any {
 	return map[string]any{}
 }
 
-// queueLimit is the bound of the queue.
+// queueLimit is the bound of the queue in entries; [MaxQueueBytes] is the other.
 func (i *Instance) queueLimit() int {
 	var o struct {
 		Breaker struct {
@@ -287,6 +289,9 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	}
 	if err := json.Unmarshal(r.GetRuntimeState(), &i.book); err != nil {
 		return nil, fmt.Errorf("load %s: bookkeeping: %w", i.id, err)
+	}
+	for _, e := range i.queue {
+		i.queueBytes += sizeOf(e)
 	}
 	ip, err := i.resume(r.GetSessionSnapshot())
 	if err != nil {

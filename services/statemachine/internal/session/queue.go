@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -25,6 +26,41 @@ import (
 // A restore rewinds the delivered cursor to what the snapshot contains, and
 // what follows is delivered again.
 
+const (
+	// MaxQueueBytes bounds what the queue of an instance takes. An instance is
+	// loaded as one message, which must hold its queue.
+	MaxQueueBytes = 16 << 20
+	// entryOverhead is about what an entry takes beside its content.
+	entryOverhead = 256
+)
+
+// entrySize is about what an entry takes in memory and in the store.
+func entrySize(name string, data []byte) int { return len(name) + len(data) + entryOverhead }
+
+func sizeOf(e *snapshotv1.QueueEntry) int { return entrySize(e.GetName(), e.GetDataJson()) }
+
+// room refuses an event that the queue has no room for. Entries are not dropped by
+// age: they were acknowledged (docs/decisions/0008-queues-are-not-bounded-by-age.md).
+func (t *turn) room(s stimulus) error {
+	i := t.instance
+	if len(i.queue) < i.queueLimit() && i.queueBytes+entrySize(s.event, s.dataJSON) <= MaxQueueBytes {
+		return nil
+	}
+	until := "they are delivered"
+	if i.hosted() {
+		until = "a snapshot contains them"
+	}
+	r := t.because(fleetv1.Reason_REASON_QUEUE_FULL, "the queue of %s is full: %d events of %d KiB are kept until %s, at most %d and %d KiB",
+		i.id, len(i.queue), i.queueBytes>>10, until, i.queueLimit(), MaxQueueBytes>>10)
+	r.RetryAfter = time.Second
+	return r
+}
+
+// fill is how full the queue is, from 0 to 1.
+func (i *Instance) fill() float64 {
+	return max(float64(len(i.queue))/float64(i.queueLimit()), float64(i.queueBytes)/MaxQueueBytes)
+}
+
 // waiting is the number of entries accepted and not yet answered.
 func (i *Instance) waiting() int { return len(i.queue) - i.firstAfter(i.book.Delivered) }
 
@@ -42,6 +78,7 @@ func (t *turn) enqueue(event string, data []byte, requestID string) *snapshotv1.
 		AcceptTime: timestamppb.New(t.now), RequestId: requestID,
 	}
 	i.queue = append(i.queue, e)
+	i.queueBytes += sizeOf(e)
 	t.step().put(e)
 	entry := t.entry(stimulus{origin: "event", event: event, dataJSON: data, requestID: requestID}, 0)
 	entry.Severity = fleetv1.Severity_SEVERITY_INFO
@@ -55,7 +92,7 @@ func (t *turn) enqueue(event string, data []byte, requestID string) *snapshotv1.
 // entries that only a snapshot can free.
 func (t *turn) forceSnapshot() {
 	i := t.instance
-	if !i.hosted() || !i.book.Ready || i.book.Forced != "" || len(i.queue)*4 < i.queueLimit()*3 {
+	if !i.hosted() || !i.book.Ready || i.book.Forced != "" || i.fill() < 0.75 {
 		return
 	}
 	if i.book.Delivered <= i.book.Trimmed {
@@ -170,6 +207,7 @@ func (t *turn) deadLetter(sequence uint64) {
 	}
 	e := i.queue[k]
 	i.queue = slices.Delete(slices.Clone(i.queue), k, k+1)
+	i.queueBytes -= sizeOf(e)
 	t.step().out.QueueDelete = append(t.step().out.QueueDelete, sequence)
 	if i.book.Flight == sequence {
 		t.land()
@@ -187,6 +225,9 @@ func (t *turn) trim() {
 		return
 	}
 	i.book.Trimmed = max(i.book.Trimmed, i.queue[k-1].GetSequence())
+	for _, gone := range i.queue[:k] {
+		i.queueBytes -= sizeOf(gone)
+	}
 	i.queue = slices.Clone(i.queue[k:])
 	out := t.step().out
 	out.QueueTrim = max(out.QueueTrim, floor)
@@ -214,7 +255,7 @@ func (i *Instance) restoreFloor() uint64 {
 			floor = min(floor, s.GetContainedSequence())
 		}
 	}
-	if held != nil && (others == 0 || len(i.queue)*2 <= i.queueLimit()) {
+	if held != nil && (others == 0 || i.fill() <= 0.5) {
 		return min(floor, held.GetContainedSequence())
 	}
 	if held == nil && others == 0 {

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -97,14 +98,17 @@ func TestQueueAndSnapshots(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		const limit = 12
+		data := make([]byte, MaxEventBytes) // 64 of them fill the queue
 		b := newBench(rt, limit)
 		i := b.i
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			switch rapid.SampledFrom([]string{"accept", "accept", "answer", "answer", "dump", "dump", "verdict", "restore", "letter"}).Draw(rt, "what") {
 			case "accept":
-				if len(i.queue) < limit {
-					b.do(func(t *turn) { t.enqueue("x", nil, "") })
-				}
+				b.do(func(t *turn) {
+					if t.room(stimulus{event: "x"}) == nil {
+						t.enqueue("x", data[:rapid.IntRange(0, len(data)).Draw(rt, "bytes")], "")
+					}
+				})
 			case "answer":
 				b.do(func(t *turn) { t.answered(min(i.book.Delivered+1, i.book.Accepted)) })
 			case "dump":
@@ -162,6 +166,13 @@ func (b *bench) check(t *rapid.T, limit int) {
 	if !slices.IsSorted(memory) || len(memory) > limit {
 		t.Fatalf("queue %v", memory)
 	}
+	bytes := 0
+	for _, e := range i.queue {
+		bytes += sizeOf(e)
+	}
+	if i.queueBytes != bytes {
+		t.Fatalf("%d bytes are counted of a queue of %d", i.queueBytes, bytes)
+	}
 	// What could be restored can be replayed: nothing is trimmed that a kept
 	// snapshot does not contain, but for a last proven one that alone would
 	// hold more than half of the queue.
@@ -174,6 +185,45 @@ func (b *bench) check(t *rapid.T, limit int) {
 		}
 	}
 	b.trimmed = i.book.Trimmed
+}
+
+// TestQueueIsBoundedInBytes checks that large events fill a queue before its
+// number of entries does: a snapshot is asked for in time, the one too many is
+// refused, what is loaded again is counted the same, and a snapshot makes room.
+func TestQueueIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1000)
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
+	data := make([]byte, MaxEventBytes-entryOverhead-len("x"))
+	full := MaxQueueBytes / MaxEventBytes
+	accept := func() (err error) {
+		b.do(func(t *turn) { _, err = t.admit(stimulus{event: "x", dataJSON: data}) })
+		return err
+	}
+	for n := range full {
+		if err := accept(); err != nil {
+			t.Fatalf("event %d of %d: %v", n+1, full, err)
+		}
+		if forced := b.i.book.Forced != ""; forced != (4*(n+1) >= 3*full) {
+			t.Fatalf("event %d of %d: a snapshot is asked for: %v", n+1, full, forced)
+		}
+		b.say("app.answer", fmt.Sprintf(`{"sequence":%d}`, n+1))
+	}
+	r, ok := errors.AsType[*Refusal](accept())
+	if !ok || r.Reason != fleetv1.Reason_REASON_QUEUE_FULL || r.RetryAfter == 0 {
+		t.Errorf("event %d: %v, want QUEUE_FULL with a retry-after", full+1, r)
+	}
+	again, err := load(&snapshotv1.InstanceState{Record: b.i.record(), Queue: b.i.queue}, b.i.chart)
+	if err != nil || again.queueBytes != MaxQueueBytes {
+		t.Errorf("loaded again: %d bytes, %v; want %d", again.queueBytes, err, MaxQueueBytes)
+	}
+	b.do(func(t *turn) {
+		t.keep(&agentv1.Snapshot{Sha256: "s", ContainedSequence: uint64(full), RunTime: b.i.view.GetTarget().GetStartedTime()}, b.now)
+	})
+	if b.i.queueBytes != 0 || accept() != nil {
+		t.Errorf("%d bytes are kept after a snapshot with everything, want room", b.i.queueBytes)
+	}
 }
 
 // TestDeadLetter checks that a poisonous event leaves the queue for good, in

@@ -134,10 +134,8 @@ func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
 		out.Configuration = i.ip.Configuration()
 		return out, nil
 	}
-	if len(i.queue) >= i.queueLimit() {
-		r := t.because(fleetv1.Reason_REASON_QUEUE_FULL, "the queue of %s is full: %d events are kept until a snapshot contains them", i.id, len(i.queue))
-		r.RetryAfter = time.Second
-		return nil, r
+	if err := t.room(s); err != nil {
+		return nil, err
 	}
 	e := t.enqueue(s.event, s.dataJSON, s.requestID)
 	t.settleHead()

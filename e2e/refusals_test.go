@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,14 +10,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/chartroom/chartroom/e2e/internal/rig"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
@@ -59,17 +59,15 @@ type request struct {
 	stdin   string
 }
 
-// sending is the request to give an event to an instance; data is JSON or empty.
-func sending(instance, event, data, requestID string) request {
-	r := &fleetv1.SendEventRequest{InstanceId: instance, Event: event, RequestId: requestID}
-	if data != "" {
-		text := fmt.Sprintf(`{"instanceId": %q, "event": %q, "requestId": %q, "data": %s}`, instance, event, requestID, data)
-		if err := protojson.Unmarshal([]byte(text), r); err != nil {
-			panic(err)
-		}
+// sending is the request to give an event to an instance, with a text as its data
+// unless that is empty.
+func sending(instance, event, text, requestID string) request {
+	r := &fleetv1.SendEventRequest{InstanceId: instance, Event: event, RequestId: requestID, Data: structpb.NewNullValue()}
+	stdin := "null"
+	if text != "" {
+		r.Data, stdin = structpb.NewStringValue(text), strconv.Quote(text)
 	}
-	command := []string{"send", "--request-id", requestID, instance, event, "-"}
-	return request{r, command, cmp.Or(data, "null")}
+	return request{r, []string{"send", "--request-id", requestID, instance, event, "-"}, stdin}
 }
 
 // pushing is the request to store a chart under the name "hostile".
@@ -188,24 +186,24 @@ func TestRefusalsNameTheReason(t *testing.T) {
 		want    refusal
 		allowed string // an intent that the refusal offers
 	}{
-		{"unknown instance", unchanged, sending("nobody@nowhere", "hello", "", "r1"), instanceUnknown, ""},
-		{"an observation of a client's own", unchanged, sending(app.ID, "docker.die", "", "r2"), argumentInvalid, ""},
-		{"oversized event", unchanged, sending(app.ID, "hello", `"`+strings.Repeat("x", 512<<10)+`"`, "r3"), tooLarge, ""},
-		{"intent that the state refuses", unchanged, sending(app.ID, "system.unpause", "", "r4"), stateRefuses, "system.pause"},
+		{"unknown instance", unchanged, sending("nobody@nowhere", "hello", "", ""), instanceUnknown, ""},
+		{"an observation of a client's own", unchanged, sending(app.ID, "docker.die", "", ""), argumentInvalid, ""},
+		{"oversized event", unchanged, sending(app.ID, "hello", strings.Repeat("x", 512<<10), ""), tooLarge, ""},
+		{"intent that the state refuses", unchanged, sending(app.ID, "system.unpause", "", ""), stateRefuses, "system.pause"},
 		{"queue full", func(t *testing.T) {
 			intent("system.pause", "paused")(t)
 			for n := range 3 {
 				f.Send(t, app.ID, "hello", map[string]any{"number": n + 1}, fmt.Sprintf("queued-%d", n), 10*time.Second)
 			}
-		}, sending(app.ID, "hello", "", "r5"), queueFull, ""},
+		}, sending(app.ID, "hello", "", ""), queueFull, ""},
 		{"request id used for something else", func(t *testing.T) {
 			intent("system.unpause", "running")(t)
 			app.Drained(t, 20*time.Second)
 		}, sending(app.ID, "goodbye", "", "queued-0"), requestIDReused, ""},
-		{"stop when stopped", intent("system.stop", "user_requested"), sending(app.ID, "system.stop", "", "r6"), stateRefuses, "system.start"},
-		{"event while stopped", unchanged, sending(app.ID, "hello", "", "r7"), notAdmitted, ""},
-		{"event while destroyed", intent("system.remove", "destroyed"), sending(app.ID, "hello", "", "r8"), notAdmitted, ""},
-		{"start when destroyed", unchanged, sending(app.ID, "system.start", "", "r9"), stateRefuses, ""},
+		{"stop when stopped", intent("system.stop", "user_requested"), sending(app.ID, "system.stop", "", ""), stateRefuses, "system.start"},
+		{"event while stopped", unchanged, sending(app.ID, "hello", "", ""), notAdmitted, ""},
+		{"event while destroyed", intent("system.remove", "destroyed"), sending(app.ID, "hello", "", ""), notAdmitted, ""},
+		{"start when destroyed", unchanged, sending(app.ID, "system.start", "", ""), stateRefuses, ""},
 	} {
 		if !t.Run(test.name, func(t *testing.T) {
 			test.before(t)

@@ -417,6 +417,36 @@ func TestCrashIsToldAtOnce(t *testing.T) {
 	}
 }
 
+// TestNothingFollowsACrash is why a death that no signal preceded is not held long:
+// in no recording something comes after it that changes the verdict. A stop that
+// ends a back-off of the engine's own comes later than the longest hold.
+func TestNothingFollowsACrash(t *testing.T) {
+	t.Parallel()
+	crashes := 0
+	for _, row := range recordings.Rows() {
+		signalled, died := map[string]bool{}, map[string]int64{}
+		for _, e := range row.Events {
+			switch at, open := died[e.ContainerID]; e.Action {
+			case "start":
+				delete(signalled, e.ContainerID)
+				delete(died, e.ContainerID)
+			case "kill", "stop":
+				if signalled[e.ContainerID] = true; open && e.ReceivedNano-at < int64(holdTime) {
+					t.Errorf("%s, %s: %s %v after a death without a signal", row.Engine, row.Scenario, e.Action, time.Duration(e.ReceivedNano-at))
+				}
+			case "die":
+				if !signalled[e.ContainerID] {
+					crashes++
+					died[e.ContainerID] = e.ReceivedNano
+				}
+			}
+		}
+	}
+	if crashes < 150 {
+		t.Errorf("%d deaths without a signal in the recordings, want at least 150", crashes)
+	}
+}
+
 // TestMissed: what was missed is inferred, after a gap marker, and only when the
 // difference lasts.
 func TestMissed(t *testing.T) {

@@ -284,6 +284,18 @@ func TestEngineReplaced(t *testing.T) {
 	replaced("other")
 }
 
+// TestEngineAway: that the engine does not answer is said at once, and that it does again.
+func TestEngineAway(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	created(c, "web", appSpec("web"))
+	for _, down := range []bool{true, false} {
+		f.SetDown(down)
+		c.until(fmt.Sprintf("a heartbeat that says down: %v", down), func() bool { return c.beat != nil && c.beat.GetEngineReachable() == !down })
+	}
+}
+
 // TestStaleOwner is law 5.
 func TestStaleOwner(t *testing.T) {
 	t.Parallel()

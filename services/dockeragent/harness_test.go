@@ -40,6 +40,7 @@ type centre struct {
 	got     []*agentv1.Observation
 	hello   *agentv1.Hello
 	hellos  int
+	beat    *agentv1.Heartbeat // the last
 	blobs   map[string][]byte
 	out     chan *agentv1.ConnectResponse // of the present stream; nil when none
 	cut     context.CancelFunc
@@ -112,6 +113,12 @@ func (c *centre) Connect(s agentv1.AgentService_ConnectServer) error {
 			m, err := s.Recv()
 			if err != nil {
 				return
+			}
+			if b := m.GetHeartbeat(); b != nil {
+				c.mu.Lock()
+				c.beat = b
+				c.wake()
+				c.mu.Unlock()
 			}
 			if b := m.GetBatch(); b != nil {
 				if err := c.take(b, out); err != nil {

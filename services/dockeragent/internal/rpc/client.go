@@ -41,10 +41,12 @@ const (
 	// window bounds what is sent and not acknowledged.
 	window        = 4096
 	heartbeatTime = 2 * time.Second
-	welcomeTime   = 10 * time.Second
-	chunkBytes    = 64 << 10
-	blobTime      = time.Minute
-	maxPipes      = 64
+	// lookTime is how often it is looked whether the engine answers.
+	lookTime    = 100 * time.Millisecond
+	welcomeTime = 10 * time.Second
+	chunkBytes  = 64 << 10
+	blobTime    = time.Minute
+	maxPipes    = 64
 )
 
 // Hello says who the agent is and what it has.
@@ -299,8 +301,9 @@ func (c *Client) acknowledge(seq uint64) {
 // hello told of no engine and there is one now, it ends the stream: the next
 // hello tells which engine it is and what it has.
 func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient, id string, next uint64, engine string) error {
-	beat := time.NewTimer(heartbeatTime)
-	defer beat.Stop()
+	look := time.NewTicker(lookTime)
+	defer look.Stop()
+	reachable, said := engine != "", time.Now()
 	for {
 		changed := c.journal.Changed()
 		c.mu.Lock()
@@ -326,22 +329,24 @@ func (c *Client) send(ctx context.Context, s agentv1.AgentService_ConnectClient,
 				return err
 			}
 			next = sent + 1
-			beat.Reset(heartbeatTime)
 			continue
 		}
 		select {
 		case <-changed:
 		case <-acked:
-		case <-beat.C:
+		case <-look.C:
 			answers := c.handler.EngineID()
 			if answers != "" && answers != engine {
 				return errors.New("an engine answers now that the hello did not know")
 			}
-			h := &agentv1.Heartbeat{EngineReachable: answers != ""}
+			if reachable == (answers != "") && time.Since(said) < heartbeatTime {
+				continue
+			}
+			reachable, said = answers != "", time.Now()
+			h := &agentv1.Heartbeat{EngineReachable: reachable}
 			if err := s.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Heartbeat{Heartbeat: h}}); err != nil {
 				return err
 			}
-			beat.Reset(heartbeatTime)
 		case <-ctx.Done():
 			_ = s.CloseSend()
 			return ctx.Err()

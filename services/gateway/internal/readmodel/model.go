@@ -109,8 +109,13 @@ type item struct {
 type hostView struct {
 	view     *fleetv1.Host
 	advanced time.Time // by our clock
-	unknown  bool      // as last told to the watchers
-	engineID string    // likewise
+	told     hostState // to the watchers of its instances
+}
+
+// hostState is what of a host decides whether its instances are unknown.
+type hostState struct {
+	unknown, reachable bool
+	engineID           string
 }
 
 // logItem is a log entry in the ring.
@@ -296,9 +301,9 @@ func (m *Model) putHost(v *fleetv1.Host, now time.Time) {
 		if !v.GetLastSeenTime().AsTime().After(old.view.GetLastSeenTime().AsTime()) {
 			h.advanced = old.advanced
 		}
-		h.unknown, h.engineID = old.unknown, old.engineID
+		h.told = old.told
 	} else {
-		h.unknown = true // so that its instances are told when it is known
+		h.told.unknown = true // so that its instances are told when it is known
 	}
 	it := m.touch(k)
 	it.host, it.rev = h, m.rev
@@ -345,13 +350,13 @@ func (m *Model) touch(k key) *item {
 }
 
 // judge tells watchers of the host's instances when the host became unknown or
-// known, or another engine answers there.
+// known, or its engine went, came, or is another.
 func (m *Model) judge(h *hostView, now time.Time) {
-	unknown := m.hostUnknown(h, now)
-	if unknown == h.unknown && h.view.GetEngineId() == h.engineID {
+	state := hostState{m.hostUnknown(h, now), h.view.GetEngineReachable(), h.view.GetEngineId()}
+	if state == h.told {
 		return
 	}
-	h.unknown, h.engineID = unknown, h.view.GetEngineId()
+	h.told = state
 	for id := range m.byHost[h.view.GetHostId()] {
 		it := m.touch(key{kindInstance, id})
 		it.rev = m.rev
@@ -375,7 +380,7 @@ func (m *Model) tick(now time.Time) {
 			continue
 		}
 		h := e.Value.(*item).host
-		if m.hostUnknown(h, now) != h.unknown {
+		if m.hostUnknown(h, now) != h.told.unknown {
 			it := m.touch(k)
 			it.rev = m.rev
 			m.judge(h, now)
@@ -419,7 +424,7 @@ func (m *Model) shownInstance(v *fleetv1.Instance, now time.Time) *fleetv1.Insta
 
 // unknown derives whether an instance is unknown, and when its host was last
 // heard of. An instance of a host that nobody has heard of is unknown, and so is one
-// whose container another engine has than the one that answers there.
+// with a container whose engine does not answer there, or another does.
 func (m *Model) unknown(v *fleetv1.Instance, now time.Time) (bool, *timestamppb.Timestamp) {
 	if v.GetHostId() == "" {
 		return m.isStale(now), nil
@@ -430,8 +435,8 @@ func (m *Model) unknown(v *fleetv1.Instance, now time.Time) (bool, *timestamppb.
 	}
 	h := e.Value.(*item).host
 	had, has := v.GetTarget().GetEngineId(), h.view.GetEngineId()
-	away := v.GetTarget().GetContainerId() != "" && had != "" && has != "" && had != has
-	return away || m.hostUnknown(h, now), h.view.GetLastSeenTime()
+	away := has != "" && (!h.view.GetEngineReachable() || had != "" && had != has)
+	return away && v.GetTarget().GetContainerId() != "" || m.hostUnknown(h, now), h.view.GetLastSeenTime()
 }
 
 func (m *Model) shownHost(h *hostView, now time.Time) *fleetv1.Host {

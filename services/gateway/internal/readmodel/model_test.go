@@ -302,16 +302,16 @@ func TestUnknownByTime(t *testing.T) {
 	})
 }
 
-// TestAnotherEngineAnswers: the host is known, but what was a container's engine is
-// not there: its instance is unknown until that engine is back.
-func TestAnotherEngineAnswers(t *testing.T) {
+// TestEngineAway: the host is known, but a container's engine is not there, or does
+// not answer: its instance is unknown until that engine is back.
+func TestEngineAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakestore.Store{}
-		host := func(engine string) {
-			store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), EngineId: engine})
+		host := func(engine string, reachable bool) {
+			store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), EngineId: engine, EngineReachable: reachable})
 		}
-		host("own")
+		host("own", true)
 		for id, target := range map[string]*fleetv1.Target{
 			"a@h": {ContainerId: "c1", EngineId: "own"}, "removed@h": {EngineId: "own"}, "old@h": {ContainerId: "c2"},
 		} {
@@ -326,17 +326,19 @@ func TestAnotherEngineAnswers(t *testing.T) {
 		}
 		until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetSynced() })
 		for _, step := range []struct {
-			engine  string
-			unknown bool
-		}{{"another", true}, {"own", false}, {"", false}} {
-			host(step.engine)
+			engine             string
+			reachable, unknown bool
+		}{{"another", true, true}, {"own", true, false}, {"own", false, true}, {"own", true, false}} {
+			host(step.engine, step.reachable)
 			told := until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
 			if got := told.GetInstance().GetUnknown(); got != step.unknown {
-				t.Errorf("the engine %q answers: unknown %v", step.engine, got)
+				t.Errorf("%+v: unknown %v", step, got)
 			}
-			for _, id := range []string{"removed@h", "old@h"} {
-				if v, err := m.Instance(id); err != nil || v.GetUnknown() {
-					t.Errorf("the engine %q answers: %s unknown %v, %v", step.engine, id, v.GetUnknown(), err)
+			// One without a container has nothing that could be unknown; that of an older
+			// agent, which named no engine, is taken to be this one's.
+			for id, unknown := range map[string]bool{"removed@h": false, "old@h": !step.reachable} {
+				if v, err := m.Instance(id); err != nil || v.GetUnknown() != unknown {
+					t.Errorf("%+v: %s unknown %v, %v", step, id, v.GetUnknown(), err)
 				}
 			}
 		}

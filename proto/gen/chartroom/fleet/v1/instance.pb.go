@@ -256,8 +256,8 @@ type Instance struct {
 	// True once the chart has reached a top-level final state.
 	Finished bool `protobuf:"varint,22,opt,name=finished,proto3" json:"finished,omitempty"`
 	// True when the configuration is only what was last known: the host was not
-	// heard of for longer than its limit, or another engine answers there than the
-	// one that has the container. Derived when read, never stored.
+	// heard of for longer than its limit, or the engine that has the container does
+	// not answer there. Derived when read, never stored.
 	Unknown bool `protobuf:"varint,23,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	// When the host was last heard of; unset for a free instance. Derived when
 	// read.

@@ -187,8 +187,8 @@ export type Instance = Message<"chartroom.fleet.v1.Instance"> & {
 
   /**
    * True when the configuration is only what was last known: the host was not
-   * heard of for longer than its limit, or another engine answers there than the
-   * one that has the container. Derived when read, never stored.
+   * heard of for longer than its limit, or the engine that has the container does
+   * not answer there. Derived when read, never stored.
    *
    * @generated from field: bool unknown = 23;
    */
@@ -381,8 +381,8 @@ export type InstanceJson = {
 
   /**
    * True when the configuration is only what was last known: the host was not
-   * heard of for longer than its limit, or another engine answers there than the
-   * one that has the container. Derived when read, never stored.
+   * heard of for longer than its limit, or the engine that has the container does
+   * not answer there. Derived when read, never stored.
    *
    * @generated from field: bool unknown = 23;
    */

@@ -92,6 +92,9 @@ func TestEngineGone(t *testing.T) {
 		}
 		return err
 	})
+	if i, err := f.Instance(t, app.ID); err != nil || !i.GetUnknown() {
+		t.Errorf("the engine is away: unknown %v, %v", i.GetUnknown(), err)
+	}
 	away := int(s.acknowledged.Load())
 	engine.Start(t)
 	witness := engine.Watch(t)

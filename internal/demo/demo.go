@@ -149,7 +149,7 @@ func (s *stage) scene(format string, args ...any) {
 	fmt.Fprintf(s.out, "\n%s\n", fmt.Sprintf(format, args...))
 }
 
-// prepare makes the image, the volume and the directory.
+// prepare makes the directory, the volume and the image.
 func (s *stage) prepare(ctx context.Context) error {
 	version, err := s.docker.run(ctx, "version", "--format", "{{.Server.Version}}")
 	if err != nil {
@@ -162,6 +162,16 @@ func (s *stage) prepare(ctx context.Context) error {
 			return fmt.Errorf("make a directory: %w", err)
 		}
 	}
+	if _, err := s.docker.run(ctx, "volume", "create", "--label", s.docker.label, s.volume); err != nil {
+		return err
+	}
+	mount, err := s.docker.run(ctx, "volume", "inspect", "--format", "{{.Mountpoint}}", s.volume)
+	if err != nil {
+		return err
+	}
+	if _, err := os.ReadDir(mount); err != nil {
+		return fmt.Errorf("%w\nThe demonstration kills processes of the engine's and reaches sockets on its volumes: run it on the engine's own machine, as root", err)
+	}
 	if s.image == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -172,9 +182,6 @@ func (s *stage) prepare(ctx context.Context) error {
 			return err
 		}
 		s.say("Built the image %s: one static program that runs a chart.", s.image)
-	}
-	if _, err := s.docker.run(ctx, "volume", "create", "--label", s.docker.label, s.volume); err != nil {
-		return err
 	}
 	return nil
 }

@@ -66,6 +66,7 @@ func (s *stage) prove(ctx context.Context, hello *app) error {
 		s.report.Wrong = append(s.report.Wrong, fmt.Sprintf(format, args...))
 	}
 	s.report.Wrong = []string{}
+	s.report.Recovery, s.report.DockerRestart = newTiming(nil), newTiming(nil) // lists also where nothing is measured
 	processed, err := s.ownList(ctx, hello)
 	if err != nil {
 		wrong("%v", err)

@@ -43,7 +43,7 @@ func forbidden(importer, imported string, test bool) string {
 		return "charts are data"
 	case ours && under(to, "cmd"):
 		return "commands are not imported"
-	case strings.HasPrefix(imported, "github.com/docker/docker/") && !test && !under(from, "services/dockeragent/internal/engine") && !under(from, "e2e"):
+	case (under(imported, "github.com/docker/docker") || under(imported, "github.com/moby/moby")) && !test && !under(from, "services/dockeragent/internal/engine") && !under(from, "e2e"):
 		return "only services/dockeragent/internal/engine knows the Docker client"
 	case strings.HasPrefix(imported, "github.com/redis/go-redis/") && !test && !under(from, "services/snapshot/internal/redisstore") && !under(from, "bench"):
 		return "only services/snapshot/internal/redisstore knows the Redis client"
@@ -81,7 +81,7 @@ func below(path string) bool {
 func TestImportsKeepTheLayers(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports",
-		module+"/...", module+"/scxml/...", module+"/proto/...")
+		module+"/...", module+"/scxml/...", module+"/proto/...", module+"/e2e/...")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -127,6 +127,8 @@ func TestForbidden(t *testing.T) {
 		{"services/dockeragent/internal/observe", "github.com/docker/docker/client", false, false},
 		{"services/dockeragent/internal/observe", "github.com/docker/docker/client", true, true},
 		{"cmd/chartroom", "github.com/docker/docker/client", false, false},
+		{"cmd/chartroom", "github.com/moby/moby/client", false, false},
+		{"e2e/internal/rig", "github.com/moby/moby/client", false, true},
 		{"services/snapshot/internal/redisstore", "github.com/redis/go-redis/v9", false, true},
 		{"services/snapshot/internal/store", "github.com/redis/go-redis/v9", false, false},
 		{"services/statemachine", "github.com/cockroachdb/pebble/v2", false, false},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useState } from "react";
+import { createPortal } from "react-dom";
 import { Button } from "react-aria-components";
 import { Refused, send } from "./api";
 import { Confirm } from "./Confirm";
@@ -49,11 +50,23 @@ export function Intents({ instance, small = false }: { instance: InstanceJson; s
           </span>
         );
       })}
-      {problem && (
+      {problem && !small && (
         <span role="alert" className="problem">
           {problem}
         </span>
       )}
+      {/* A row has no room for it. */}
+      {problem &&
+        small &&
+        createPortal(
+          <p role="alert" className="toast">
+            <b>{instance.name}</b>: {problem}{" "}
+            <button type="button" className="plain" onClick={() => setProblem("")}>
+              Dismiss
+            </button>
+          </p>,
+          document.body,
+        )}
     </span>
   );
 }

@@ -33,6 +33,7 @@ type fleet struct {
 	fleetv1.UnimplementedFleetServiceServer
 	instances []*fleetv1.Instance
 	hosts     []*fleetv1.Host
+	version   string
 	refuse    error
 	last      proto.Message
 	changes   []*fleetv1.WatchResponse
@@ -74,7 +75,7 @@ func (f *fleet) GetInstance(_ context.Context, r *fleetv1.GetInstanceRequest) (*
 }
 
 func (f *fleet) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1.ListHostsResponse, error) {
-	return &fleetv1.ListHostsResponse{Hosts: f.hosts}, nil
+	return &fleetv1.ListHostsResponse{Hosts: f.hosts, ServerVersion: f.version}, nil
 }
 
 func (f *fleet) SendEvent(_ context.Context, r *fleetv1.SendEventRequest) (*fleetv1.SendEventResponse, error) {
@@ -413,6 +414,15 @@ func TestDoctor(t *testing.T) {
 	code, stdout, _ = run(t, f, "", "doctor")
 	if diff := cmp.Diff("1 managed, 1 observed, 0 findings\n", stdout); code != 0 || diff != "" {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
+	}
+	f.version = "v1.1"
+	f.hosts[0].AgentVersion = "v1.0"
+	f.hosts = append(f.hosts, &fleetv1.Host{HostId: "h2", Connected: true, EngineReachable: true, AgentVersion: "v1.0"})
+	_, stdout, _ = run(t, f, "", "doctor")
+	want = "fleet: programs of different versions: dev (this command line), v1.0 (the agent of h1 and 1 more), v1.1 (the gateway) (version.mixed)\n" +
+		"  mend it with: install the newest version of all\n1 managed, 1 observed, 1 finding\n"
+	if diff := cmp.Diff(want, stdout); diff != "" {
+		t.Errorf("of three versions (-want +got):\n%s", diff)
 	}
 }
 

@@ -6,10 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/chartroom/chartroom/internal/version"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
@@ -92,7 +96,14 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 	if d.Hosts == 0 {
 		add("fleet", finding{Code: "host.none", Message: "no agent has ever connected", Fix: "dockeragent --statemachine ADDRESS --state DIR, on each host"})
 	}
-	versions := map[string]string{}
+	programs := map[string][]string{} // by version
+	note := func(version, program string) {
+		if version != "" {
+			programs[version] = append(programs[version], program)
+		}
+	}
+	note(version.Version, "this command line")
+	note(hosts.GetServerVersion(), "the gateway")
 	for _, h := range hosts.GetHosts() {
 		where := "host " + h.GetHostId()
 		switch {
@@ -104,16 +115,18 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 		for _, f := range h.GetFindings() {
 			add(where, finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
 		}
-		if v := h.GetAgentVersion(); v != "" {
-			versions[v] = h.GetHostId()
-		}
+		note(h.GetAgentVersion(), "the agent of "+h.GetHostId())
 	}
-	if len(versions) > 1 {
-		message := "agents are of different versions:"
-		for v, host := range versions {
-			message += fmt.Sprintf(" %s (as on %s)", v, host)
+	if len(programs) > 1 {
+		var each []string
+		for _, v := range slices.Sorted(maps.Keys(programs)) {
+			who := programs[v][0]
+			if more := len(programs[v]) - 1; more > 0 {
+				who += fmt.Sprintf(" and %d more", more)
+			}
+			each = append(each, v+" ("+who+")")
 		}
-		add("fleet", finding{Code: "version.mixed", Message: message, Fix: "bring all agents to the newest version"})
+		add("fleet", finding{Code: "version.mixed", Message: "programs of different versions: " + strings.Join(each, ", "), Fix: "install the newest version of all"})
 	}
 	instances, err := listInstances(ctx, c, &fleetv1.ListInstancesRequest{})
 	if err != nil {

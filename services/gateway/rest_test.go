@@ -61,6 +61,7 @@ func TestREST(t *testing.T) {
 		{name: "logs", path: "/v1/instances/bot1/logs", code: 200, contains: `"data":"b25lIGxpbmUK"`},
 		{name: "logs of nobody", path: "/v1/instances/nobody/logs", code: 404, reason: "INSTANCE_UNKNOWN"},
 		{name: "hosts", path: "/v1/hosts", code: 200, contains: `"hostId":"h1"`},
+		{name: "version of the gateway", path: "/v1/hosts", code: 200, contains: `"serverVersion":"dev"`},
 		{name: "nothing there", path: "/v1/nothing", code: 404},
 		{name: "wrong method", method: "DELETE", path: "/v1/hosts", code: 501},
 		{name: "description", path: "/openapi.json", code: 200, contains: `"title":"chartroom"`},

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chartroom/chartroom/internal/version"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
@@ -347,7 +348,7 @@ func (s *Server) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1
 	if err != nil {
 		return nil, err
 	}
-	return &fleetv1.ListHostsResponse{Hosts: hosts}, nil
+	return &fleetv1.ListHostsResponse{Hosts: hosts, ServerVersion: version.Version}, nil
 }
 
 // ListCharts implements FleetService.

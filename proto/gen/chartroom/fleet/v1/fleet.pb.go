@@ -1761,7 +1761,9 @@ func (*ListHostsRequest) Descriptor() ([]byte, []int) {
 type ListHostsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By host id.
-	Hosts         []*Host `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Hosts []*Host `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// Version of the gateway that answers.
+	ServerVersion string `protobuf:"bytes,2,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1801,6 +1803,13 @@ func (x *ListHostsResponse) GetHosts() []*Host {
 		return x.Hosts
 	}
 	return nil
+}
+
+func (x *ListHostsResponse) GetServerVersion() string {
+	if x != nil {
+		return x.ServerVersion
+	}
+	return ""
 }
 
 // ListChartsRequest asks for all charts.
@@ -2709,9 +2718,10 @@ const file_chartroom_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x05reset\x18\a \x01(\bH\x00R\x05reset\x12\x14\n" +
 	"\x05token\x18\x0f \x01(\tR\x05tokenB\b\n" +
 	"\x06change\"\x12\n" +
-	"\x10ListHostsRequest\"C\n" +
+	"\x10ListHostsRequest\"j\n" +
 	"\x11ListHostsResponse\x12.\n" +
-	"\x05hosts\x18\x01 \x03(\v2\x18.chartroom.fleet.v1.HostR\x05hosts\"\x13\n" +
+	"\x05hosts\x18\x01 \x03(\v2\x18.chartroom.fleet.v1.HostR\x05hosts\x12%\n" +
+	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\"\x13\n" +
 	"\x11ListChartsRequest\"G\n" +
 	"\x12ListChartsResponse\x121\n" +
 	"\x06charts\x18\x01 \x03(\v2\x19.chartroom.fleet.v1.ChartR\x06charts\"=\n" +

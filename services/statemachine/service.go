@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
@@ -61,8 +62,11 @@ func New(c Config) (*Service, error) {
 // Addr is the address of the listener.
 func (s *Service) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends. It is healthy (grpc.health.v1) once all shards are
-// owned and loaded; until then calls are answered UNAVAILABLE.
+// healthEvery is how often it is looked whether all shards are owned.
+const healthEvery = time.Second
+
+// Run serves until ctx ends. It is healthy (grpc.health.v1) while all shards are
+// owned and loaded. Calls about a shard that is not are answered UNAVAILABLE.
 func (s *Service) Run(ctx context.Context) error {
 	conn, hangUp, err := s.dial()
 	if err != nil {
@@ -82,13 +86,13 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("statemachine: %w", err)
 	}
 	rpc.New(rpc.Config{Owner: o, Charts: charts, Dispatcher: d, Snapshot: store, Log: s.c.Log}).Register(srv)
-	health := transport.RegisterHealth(srv)
+	healthy := transport.RegisterHealth(srv)
 	reflection.Register(srv)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		<-ctx.Done()
-		health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+		healthy.Shutdown()
 		d.CloseAll("the service is shutting down") // else their streams never end
 		return nil
 	})
@@ -100,18 +104,42 @@ func (s *Service) Run(ctx context.Context) error {
 		return o.Run(ctx)
 	})
 	g.Go(func() error {
-		select {
-		case <-o.Ready():
-			health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
-			s.c.Log.Info("statemachine serves", "address", s.c.Advertise)
-		case <-ctx.Done():
-		}
+		s.watchHealth(ctx, o, healthy)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("statemachine: %w", err)
 	}
 	return nil
+}
+
+// watchHealth says SERVING while all shards are owned: not before they are loaded,
+// and not once their leases ran out because the store is away.
+func (s *Service) watchHealth(ctx context.Context, o *owner.Owner, h *health.Server) {
+	select {
+	case <-o.Ready():
+	case <-ctx.Done():
+		return
+	}
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for serving := false; ; {
+		switch missing := o.Missing(); {
+		case missing == 0 && !serving:
+			serving = true
+			h.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+			s.c.Log.Info("statemachine serves", "address", s.c.Advertise)
+		case missing > 0 && serving:
+			serving = false
+			h.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+			s.c.Log.Warn("statemachine does not serve: it does not own all shards", "missing", missing)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // dial gives the connection to the snapshot service and what closes it.

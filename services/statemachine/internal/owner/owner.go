@@ -133,6 +133,19 @@ func (o *Owner) Holds(shard uint32) bool {
 	return l.held && time.Now().Before(l.until)
 }
 
+// Missing is how many shards are not ours now, by our own clock.
+func (o *Owner) Missing() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	missing, now := 0, time.Now()
+	for _, l := range o.leases {
+		if !l.held || !now.Before(l.until) {
+			missing++
+		}
+	}
+	return missing
+}
+
 // Post gives an input to the worker of its shard, waiting while the inbox is
 // full until ctx ends. An input that cannot be given is refused.
 func (o *Owner) Post(ctx context.Context, in session.Input) error {

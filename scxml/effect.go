@@ -157,9 +157,9 @@ func (Log) Kind() string { return "log" }
 // Kind implements [Effect].
 func (Done) Kind() string { return "done" }
 
-func (s Send) size() int {
-	n := len(s.SendID) + len(s.Target) + len(s.Type) + s.Event.size()
-	for _, p := range s.Params {
+func (e Send) size() int {
+	n := len(e.SendID) + len(e.Target) + len(e.Type) + e.Event.size()
+	for _, p := range e.Params {
 		n += len(p.Name) + sizeOf(p.Value)
 	}
 	return n

@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
-// One trace holds the whole way of an intent: the call to the gateway, the one to
-// statemachine, the step, and the command that the agent carries out. It is not
-// parallel: the tracer provider belongs to the process.
+// One trace holds the whole way of what happens: that of an intent, from the call
+// to the gateway, and that of a death, from what the agent saw; by the step, the
+// commit and the call to the snapshot service, to the command that the agent carries
+// out. It is not parallel: the tracer provider belongs to the process.
 func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
@@ -31,34 +31,67 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	run(ctx, t, c, "traced")
-	if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: "system.pause"}); err != nil {
-		t.Fatalf("pause: %v", err)
+	const (
+		gateway = "chartroom.fleet.v1.FleetService/SendEvent"
+		submit  = "chartroom.statemachine.v1.StatemachineService/Submit"
+		observe = "dockeragent.observe"
+		step    = "statemachine.step"
+		commit  = "statemachine.commit"
+		store   = "chartroom.snapshot.v1.SnapshotService/Commit"
+		command = "dockeragent.command"
+	)
+	send := func(event string) {
+		if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: event}); err != nil {
+			t.Fatalf("%s: %v", event, err)
+		}
 	}
-	wait(ctx, t, c, "traced@here", "paused")
-
-	// The last span ends when the agent has journaled the outcome.
-	for !whole(spans.GetSpans()) {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal("no trace goes from the gateway to the agent")
+	for _, way := range []struct {
+		name string
+		do   func()
+		want []string // spans, with the event of those that have one
+	}{
+		{"an intent", func() { send("system.pause") }, []string{gateway, submit, step + " system.pause", commit, store, command + " pause"}},
+		{"a death", func() { send("system.unpause"); send("crash") }, []string{observe + " docker.die", step + " docker.die", commit, store, command + " start"}},
+	} {
+		spans.Reset()
+		way.do()
+		// The last span ends when the agent has journaled the outcome.
+		for !whole(spans.GetSpans(), way.want) {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("no trace holds the way of %s: %q", way.name, way.want)
+			}
 		}
 	}
 }
 
-// whole reports whether one trace has a span of every part of the way of a pause.
-func whole(spans tracetest.SpanStubs) bool {
-	parts := map[string]map[string]bool{}
+// whole reports whether one trace has all of the spans, each below another of it
+// but for the first.
+func whole(spans tracetest.SpanStubs, want []string) bool {
+	traces := map[string]map[string]bool{}
+	ids := map[string]bool{}
 	for _, s := range spans {
-		id := s.SpanContext.TraceID().String()
-		if parts[id] == nil {
-			parts[id] = map[string]bool{}
-		}
-		parts[id][s.Name] = true
-		parts[id]["pause"] = parts[id]["pause"] || s.Name == "dockeragent.command" && slices.Contains(s.Attributes, attribute.String("chartroom.event", "pause"))
+		ids[s.SpanContext.SpanID().String()] = true
 	}
-	for _, p := range parts {
-		if p["chartroom.fleet.v1.FleetService/SendEvent"] && p["chartroom.statemachine.v1.StatemachineService/Submit"] && p["statemachine.step"] && p["pause"] {
+	for _, s := range spans {
+		if s.Parent.IsValid() && !ids[s.Parent.SpanID().String()] {
+			continue // not ended yet
+		}
+		name := s.Name
+		for _, a := range s.Attributes {
+			if a.Key == "chartroom.event" {
+				name += " " + a.Value.AsString()
+			}
+		}
+		id := s.SpanContext.TraceID().String()
+		if traces[id] == nil {
+			traces[id] = map[string]bool{}
+		}
+		traces[id][name] = true
+	}
+	for _, have := range traces {
+		if !slices.ContainsFunc(want, func(name string) bool { return !have[name] }) {
 			return true
 		}
 	}

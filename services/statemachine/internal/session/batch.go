@@ -24,6 +24,8 @@ type Batch struct {
 	byShard map[uint32]*group
 	steps   int
 	bytes   int
+	// traces are the trace contexts of the steps that have one.
+	traces []string
 }
 
 // group is what one shard gained in a batch.

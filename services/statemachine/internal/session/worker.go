@@ -68,7 +68,7 @@ type Worker struct {
 	// inbox has many senders and one receiver, and is never closed.
 	inbox chan Input
 	// requests and results join the loop and the writer: one at a time.
-	requests chan *snapshotv1.CommitRequest
+	requests chan pendingWrite
 	results  chan []*snapshotv1.GroupResult
 
 	// The rest belongs to the goroutine of Run.
@@ -102,7 +102,7 @@ func NewWorker(c Config) *Worker {
 	return &Worker{
 		store: c.Store, dispatcher: c.Dispatcher, lost: c.Lost, retain: c.Retain, log: c.Log,
 		inbox:    make(chan Input, c.Inbox),
-		requests: make(chan *snapshotv1.CommitRequest, 1),
+		requests: make(chan pendingWrite, 1),
 		results:  make(chan []*snapshotv1.GroupResult, 1),
 		shards:   map[uint32]*Shard{},
 		watch:    newWatch(),
@@ -238,7 +238,7 @@ func (w *Worker) Commit(ctx context.Context, next *Batch) (*Batch, error) {
 	}
 	w.writing = next
 	if request := next.seal(); len(request.GetGroups()) > 0 {
-		w.requests <- request // the writer is idle and takes it
+		w.requests <- pendingWrite{request, next.traces} // the writer is idle and takes it
 	} else {
 		w.written = []*snapshotv1.GroupResult{} // nothing to write: it is as if written
 	}
@@ -288,27 +288,43 @@ func (w *Worker) settle(done, next *Batch, results []*snapshotv1.GroupResult) {
 	}
 }
 
-// write is the writer's goroutine: one request at a time. An outcome that is
-// not known is asked for with the same request until it is.
+// pendingWrite is what the writer is given to write.
+type pendingWrite struct {
+	request *snapshotv1.CommitRequest
+	traces  []string // of the steps in it
+}
+
+// write is the writer's goroutine: one request at a time.
 func (w *Worker) write(ctx context.Context) {
 	for {
 		select {
-		case request := <-w.requests:
-			for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-				response, err := w.store.Commit(ctx, request)
-				if err == nil && len(response.GetResults()) == len(request.GetGroups()) && known(response) {
-					w.results <- response.GetResults() // has room: one at a time
-					break
-				}
-				w.log.Warn("outcome of a write is not known; asking again", "groups", len(request.GetGroups()), "err", err)
-				select {
-				case <-time.After(pause):
-				case <-ctx.Done():
-					return
-				}
+		case next := <-w.requests:
+			results := w.persist(ctx, next)
+			if results == nil {
+				return
 			}
+			w.results <- results // has room: one at a time
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// persist writes until the outcome is known: one that is not is asked for with
+// the same request. It gives nil when ctx ends before.
+func (w *Worker) persist(ctx context.Context, next pendingWrite) []*snapshotv1.GroupResult {
+	writing, end := committing(ctx, next.traces)
+	defer end()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		response, err := w.store.Commit(writing, next.request)
+		if err == nil && len(response.GetResults()) == len(next.request.GetGroups()) && known(response) {
+			return response.GetResults()
+		}
+		w.log.Warn("outcome of a write is not known; asking again", "groups", len(next.request.GetGroups()), "err", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
 		}
 	}
 }
@@ -330,6 +346,9 @@ func (w *Worker) turn(s *Shard, b *Batch, i *Instance, now time.Time, traceparen
 	g := b.group(s)
 	if _, touched := g.open[i.id]; !touched {
 		b.bytes += i.bytes
+	}
+	if traceparent != "" {
+		b.traces = append(b.traces, traceparent)
 	}
 	i.watch = w.watch
 	return &turn{log: w.log, shard: s, batch: b, group: g, instance: i, bodies: &w.bodies, now: now, seed: w.seed, traceparent: traceparent}

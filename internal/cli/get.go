@@ -99,7 +99,7 @@ func (a *app) printInstances(instances []*fleetv1.Instance) error {
 		messages = append(messages, i)
 		why := i.GetWhy()
 		if i.GetUnknown() {
-			why = "host not heard of for " + ago(i.GetLastSeenTime(), now) + "; this is what was last known"
+			why = unknownWords(i, now)
 		}
 		t.add(i.GetInstanceId(), stateOf(i), word(i.GetAdmission().String(), "ADMISSION_"), queueOf(i), newestSnapshot(i, now),
 			ago(i.GetUpdateTime(), now), dash(why), i.GetChartName(), dash(i.GetTarget().GetImage()),
@@ -111,6 +111,18 @@ func (a *app) printInstances(instances []*fleetv1.Instance) error {
 	}
 	return a.print("instances", messages, t)
 }
+
+// unknownWords says why an instance is unknown.
+func unknownWords(i *fleetv1.Instance, now time.Time) string {
+	if now.Sub(i.GetLastSeenTime().AsTime()) < silence {
+		return "the engine that has it does not answer; this is what was last known"
+	}
+	return "host not heard of for " + ago(i.GetLastSeenTime(), now) + "; this is what was last known"
+}
+
+// silence is for how long a host may not be heard of before what it has is
+// unknown; the gateway's limit.
+const silence = 8 * time.Second
 
 // stateOf is the one word, with what a reader must not miss.
 func stateOf(i *fleetv1.Instance) string {
@@ -224,6 +236,9 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	}
 	line("instance", "%s", i.GetInstanceId())
 	line("state", "%s", stateOf(i))
+	if i.GetUnknown() {
+		line("unknown", "%s", unknownWords(i, now))
+	}
 	if i.GetWhy() != "" {
 		line("why", "%s", i.GetWhy())
 	}

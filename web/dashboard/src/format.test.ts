@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, bytes, gone, grade, pretty } from "./format";
+import { ago, bytes, gone, grade, pretty, sentence } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
   expect(grade({ state: "running" })).toBe("good");
   expect(grade({ state: "running", severity: "SEVERITY_ERROR" })).toBe("error");
   expect(grade({ state: "completed" })).toBe("idle");
+});
+
+test("what is unknown says why, and what was last known", () => {
+  const now = Date.parse("2026-01-01T00:10:00Z");
+  const lost = { unknown: true, why: "Running.", lastSeenTime: "2026-01-01T00:09:00Z" };
+  expect(sentence(lost, now)).toMatch(/^Not heard of since .*\. Last known: Running\.$/);
+  expect(sentence({ ...lost, lastSeenTime: "2026-01-01T00:09:58Z" }, now)).toBe("The engine that has it does not answer. Last known: Running.");
+  expect(sentence({ why: "Running." }, now)).toBe("Running.");
 });
 
 test("what is paused or about to start is not shown as running", () => {

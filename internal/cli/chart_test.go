@@ -241,3 +241,13 @@ func TestChartDiffAndRender(t *testing.T) {
 		t.Errorf("render wrote %.100q: %v", b, err)
 	}
 }
+
+func TestRenderHuge(t *testing.T) {
+	t.Parallel()
+	chart := filepath.Join(files(t, map[string]string{"huge.scxml": `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">` +
+		strings.Repeat(`<state><transition event="e"/></state>`, 20_000) + `</scxml>`}), "huge.scxml")
+	code, out, fault := run(t, nil, "", "chart", "render", chart)
+	if code != 0 || !strings.Contains(out, "… 19000 more states") {
+		t.Errorf("exit code %d: %s%.400s", code, fault, out)
+	}
+}

@@ -298,6 +298,25 @@ func TestDrawing(t *testing.T) {
 	}
 }
 
+// TestHugeDrawing: a chart that nobody can look at is answered all the same, with
+// an outline.
+func TestHugeDrawing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store.AddChart(&fleetv1.Chart{Name: "huge", Digest: "d3", Document: `<scxml xmlns="http://www.w3.org/2005/07/scxml">` +
+		strings.Repeat(`<state><transition event="e"/></state>`, 20_000) + `</scxml>`})
+	d, err := r.fleet.GetDrawing(t.Context(), &fleetv1.GetDrawingRequest{Name: "huge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(d.GetNodes()); n > 1100 || d.GetNodes()[n-1].GetId() != "… 19000 more states" {
+		t.Errorf("%d nodes, the last is %v; want an outline", n, d.GetNodes()[n-1])
+	}
+	if code, _, body := r.get(t, "/v1/charts/huge.svg"); code != http.StatusOK || !strings.Contains(body, "… 19000 more states") {
+		t.Errorf("picture: %d %.400s", code, body)
+	}
+}
+
 // TestTrust: with a token nothing but health is answered without it, over any
 // of the protocols; a browser gets a cookie for it.
 func TestTrust(t *testing.T) {

@@ -27,6 +27,8 @@ var allowedImports = map[string][]string{
 	"datamodel": {
 		"encoding/json", "encoding/xml", "errors", "fmt", "io", "maps", "math", "math/rand/v2", "regexp", "slices",
 		"strconv", "strings", "sync/atomic", "time", "unicode/utf8",
+		// For telling whether two values are the same one (alias.go).
+		"reflect",
 		"github.com/dop251/goja", "github.com/dop251/goja/ast", "github.com/dop251/goja/parser", "github.com/dop251/goja/token",
 	},
 }

@@ -29,5 +29,5 @@ func (e *Expr) Bounded() bool {
 		// The null datamodel knows In alone.
 		return e.kind != kindScript
 	}
-	return c.isConstant || c.fast != nil && strings.Count(e.Source, "+") <= joins
+	return c.isConstant || c.fast != nil && !c.literals && strings.Count(e.Source, "+") <= joins
 }

@@ -32,6 +32,9 @@ type compiled struct {
 	// the places of the variables that it reads.
 	fast  fast
 	slots []int
+	// literals says that the fast form makes objects or arrays, fresh that its
+	// value is one that nothing else refers to.
+	literals, fresh bool
 	// words are the names that the text could make variables of; dynamic says
 	// that it could make any.
 	words   []string
@@ -104,7 +107,7 @@ func (l *ecmascript) expr(src string, kind exprKind) *Expr {
 	}
 	c := &compiled{program: program}
 	if e.pure {
-		c.fast, c.slots = compileFast(trimmed, l.schema)
+		c.compileFast(trimmed, l.schema)
 	} else {
 		c.scan(src)
 	}

@@ -29,22 +29,25 @@ var inherited = map[string]bool{
 type fastCompiler struct {
 	schema *schema
 	slots  []int
+	// literals says that there are literals of objects or arrays, depth how deep
+	// the present one is nested.
+	literals bool
+	depth    int
 }
 
-// compileFast gives the fast form of an expression, or nil if it goes beyond
-// the subset.
-func compileFast(src string, c *schema) (fast, []int) {
+// compileFast gives an expression its fast form, unless it goes beyond the subset.
+func (c *compiled) compileFast(src string, all *schema) {
 	tree, err := parser.ParseFile(nil, "", "("+src+"\n)", 0, parser.WithDisableSourceMaps)
 	if err != nil || len(tree.Body) != 1 {
-		return nil, nil
+		return
 	}
 	statement, ok := tree.Body[0].(*ast.ExpressionStatement)
 	if !ok {
-		return nil, nil
+		return
 	}
-	k := fastCompiler{schema: c}
-	f := k.expr(statement.Expression)
-	return f, k.slots
+	k := fastCompiler{schema: all}
+	c.fast = k.expr(statement.Expression)
+	c.slots, c.literals, c.fresh = k.slots, k.literals, isLiteral(statement.Expression)
 }
 
 func constant(v any) fast {
@@ -114,6 +117,10 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 		}
 	case *ast.CallExpression:
 		return c.in(e)
+	case *ast.ObjectLiteral:
+		return c.object(e)
+	case *ast.ArrayLiteral:
+		return c.array(e)
 	}
 	return nil
 }

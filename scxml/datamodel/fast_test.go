@@ -20,14 +20,18 @@ var operands = []any{
 
 func drawExpr(t *rapid.T, depth int) string {
 	leaf := []string{"x", "y", "z", "1", "0", "-1", "2.5", "'a'", "''", "'length'", "true", "false", "null", "undefined", "NaN", "Infinity",
-		"nothing", "_event.data", "_event.name", "_event.sendid", "_event", "x.a", "y.a.b", "z.length", "x[0]", "y['a']", "z.toString", "x.nothing",
+		"nothing", "_event.data", "_event.name", "_event.sendid", "_event", "x.a", "y.a.b", "z.length", "x[0]", "y['a']", "z.toString", "x.nothing", "[]", "{}", "[1,,2]", "[...y]", "{__proto__: x}", "{['a']: 1}", "{get a() { return 1 }}", "{1: 2}",
 		"In('here')", "In('there')", "In(x)", "_name",
 		"_ioprocessors.p.location", "_ioprocessors['p']['location']", "_ioprocessors.q", "_ioprocessors.q.location", "_ioprocessors.p[x]"}
 	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf?") == 0 {
 		return rapid.SampledFrom(leaf).Draw(t, "leaf")
 	}
 	a := drawExpr(t, depth-1)
-	switch rapid.IntRange(0, 5).Draw(t, "form") {
+	switch rapid.IntRange(0, 7).Draw(t, "form") {
+	case 6:
+		return fmt.Sprintf("[%s, %s]", a, drawExpr(t, depth-1))
+	case 7:
+		return fmt.Sprintf("{a: %s, 'b c': %s, a: 1, x}", a, drawExpr(t, depth-1))
 	case 0:
 		return "!" + "(" + a + ")"
 	case 1:

@@ -24,6 +24,9 @@ type machine struct {
 	owned     map[string]goja.Value
 	domByNode map[*node]*goja.Object
 	domText   map[*goja.Object]func() XML
+	// made are the objects made so far while data are carried in that may be
+	// aliases, by the address of the value.
+	made map[uintptr]goja.Value
 	// rangeError is its constructor, when functions are bounded.
 	rangeError goja.Value
 }
@@ -69,7 +72,7 @@ func (s *ecmaStore) machine() (*machine, error) {
 			}
 			return nil
 		})
-		m.setAll(&s.vars)
+		m.carry()
 	}
 	return m, nil
 }
@@ -113,7 +116,7 @@ func (s *ecmaStore) bare() *machine {
 	})
 	x := vm.NewObject()
 	m.system("_x", func() goja.Value { return x })
-	m.setAll(&s.vars)
+	m.carry()
 	return m
 }
 
@@ -290,6 +293,19 @@ var structures = regexp.MustCompile(`(?s)&\{.*\}|0x[0-9a-f]{6,}`)
 
 // toJS makes the value of v in the machine.
 func (m *machine) toJS(v any) goja.Value {
+	if m.made == nil {
+		return m.object(v)
+	}
+	at := address(v)
+	if o, ok := m.made[at]; ok && at != 0 {
+		return o
+	}
+	o := m.object(v)
+	m.made[at] = o
+	return o
+}
+
+func (m *machine) object(v any) goja.Value {
 	switch v := v.(type) {
 	case nil:
 		return goja.Null()

@@ -33,6 +33,10 @@ type ecmaStore struct {
 	// touched are the expressions and scripts of this step that may have made
 	// variables.
 	touched []*compiled
+	// shared are the places of objects that were assigned without a machine in
+	// this step; placed says that one was put there otherwise.
+	shared []int
+	placed bool
 	// slow says that every expression goes to the machine.
 	slow bool
 
@@ -98,10 +102,13 @@ func (s *ecmaStore) Assign(loc, e *Expr) error {
 	if c, ok := e.prog.(*compiled); ok && c.isConstant {
 		return s.Put(loc, c.constant)
 	}
-	// An object would become an alias of the variable that it comes from, which
-	// only the machine can show.
-	if v, ok := s.tryFast(e); ok && v.primitive() {
-		return s.put(loc, v)
+	if v, ok := s.tryFast(e); ok {
+		if v.primitive() || s.m == nil && e.prog.(*compiled).fresh {
+			return s.put(loc, v)
+		}
+		if done, err := s.refer(loc, v); done {
+			return err
+		}
 	}
 	v, err := s.run(e)
 	if err != nil {
@@ -114,7 +121,17 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 	if loc.Err != nil {
 		return loc.Err
 	}
-	return s.put(loc, valueOf(v))
+	x := valueOf(v)
+	if x.kind == object {
+		// It may be the same in Go as another value, and is not in JavaScript.
+		s.placed = true
+		if len(s.shared) > 0 {
+			if _, err := s.machine(); err != nil {
+				return err
+			}
+		}
+	}
+	return s.put(loc, x)
 }
 
 func (s *ecmaStore) put(loc *Expr, v value) error {
@@ -277,6 +294,11 @@ func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) err
 }
 
 func (s *ecmaStore) SetEvent(ev *Event) {
+	if len(s.shared) > 0 && s.m == nil && ev != nil {
+		// Something may be an alias of the data of the event that goes, and its
+		// data may be bound again: then it is another object.
+		_, _ = s.machine()
+	}
 	s.event = ev
 	if s.m != nil {
 		s.m.event = nil
@@ -285,6 +307,7 @@ func (s *ecmaStore) SetEvent(ev *Event) {
 
 // Settle reads back what the machine may have changed and drops the machine.
 func (s *ecmaStore) Settle() []error {
+	defer s.split()
 	if s.m == nil {
 		s.random = nil
 		return nil
@@ -335,6 +358,7 @@ func (s *ecmaStore) Settle() []error {
 }
 
 func (s *ecmaStore) Discard() {
+	s.split()
 	if s.m == nil {
 		s.random = nil
 		return
@@ -349,6 +373,7 @@ func (s *ecmaStore) Get(id string) (any, bool) { return s.vars.get(id) }
 
 func (s *ecmaStore) Restore(data map[string]any) {
 	s.vars, s.m, s.loaded = newVariables(s.vars.schema), nil, true
+	s.shared, s.placed = nil, false
 	for name, v := range data {
 		n, _ := measure(v, math.MaxInt)
 		s.vars.set(name, v, n)

@@ -52,14 +52,17 @@ var (
 	eventName  = regexp.MustCompile(`\b_event\b`)
 	// impure finds what might change something: calls other than of In and
 	// Math, assignments, and the words and signs that lead to either.
-	impure        = regexp.MustCompile("[\\w$\\])]\\s*\\(|\\+\\+|--|=>|`|\\b(new|delete|function|class)\\b|[^=!<>]=[^=]|>>=|<<=")
-	builtinChange = regexp.MustCompile(`prototype|__proto__|defineProperty|defineProperties|Reflect|setPrototypeOf|\beval\b|\bFunction\b`)
+	impure        = regexp.MustCompile("[\\w$\\])]\\s*\\(|\\?\\.\\s*\\(|(\\*/|//.*\n)\\s*\\(|\\+\\+|--|=>|`|\\b(new|delete|function|class)\\b|[^=!<>]=[^=]|>>=|<<=")
+	builtinChange = regexp.MustCompile(`prototype|getPrototypeOf|__proto__|defineProperty|defineProperties|Reflect|setPrototypeOf|\beval\b|\bFunction\b`)
 	word          = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
 	dynamic       = regexp.MustCompile(`\bthis\b|\bglobalThis\b|\beval\b|\bFunction\b|\bwith\b|\\u`)
 	harmless      = regexp.MustCompile(`\b(In|Math\.(abs|ceil|floor|max|min|round))\s*\(`)
 )
 
 var reserved = map[string]bool{}
+
+// fixed are names whose meaning the global object does not let anyone change.
+var fixed = map[string]bool{"NaN": true, "Infinity": true, "undefined": true, "In": true}
 
 func init() {
 	for _, w := range strings.Fields(`break case catch class const continue debugger default delete do else enum

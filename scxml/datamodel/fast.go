@@ -5,6 +5,7 @@ package datamodel
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/dop251/goja/ast"
 	"github.com/dop251/goja/parser"
@@ -58,7 +59,11 @@ func constant(v any) fast {
 func (c *fastCompiler) expr(e ast.Expression) fast {
 	switch e := e.(type) {
 	case *ast.StringLiteral:
-		return constant(e.Value.String())
+		v := e.Value.String()
+		if strings.Contains(v, "\uFFFD") {
+			return nil // it may stand for half of a surrogate pair, which no data hold
+		}
+		return constant(v)
 	case *ast.BooleanLiteral:
 		return constant(e.Value)
 	case *ast.NullLiteral:

@@ -8,6 +8,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/dop251/goja"
 	"pgregory.net/rapid"
 )
 
@@ -19,7 +20,8 @@ var operands = []any{
 }
 
 func drawExpr(t *rapid.T, depth int) string {
-	leaf := []string{"x", "y", "z", "1", "0", "-1", "2.5", "'a'", "''", "'length'", "true", "false", "null", "undefined", "NaN", "Infinity",
+	leaf := []string{`'\u0061bc'`, `'\ud83d'`, `"\ud83d\ude00"`, `'\x41\n'`, `'\u{1F600}'`, `x['\u0061']`, `'\ud83d'.length`, "'\U0001F600'",
+		"x", "y", "z", "1", "0", "-1", "2.5", "'a'", "''", "'length'", "true", "false", "null", "undefined", "NaN", "Infinity",
 		"nothing", "_event.data", "_event.name", "_event.sendid", "_event", "x.a", "y.a.b", "z.length", "x[0]", "y['a']", "z.toString", "x.nothing", "[]", "{}", "[1,,2]", "[...y]", "{__proto__: x}", "{['a']: 1}", "{get a() { return 1 }}", "{1: 2}",
 		"In('here')", "In('there')", "In(x)", "_name",
 		"_ioprocessors.p.location", "_ioprocessors['p']['location']", "_ioprocessors.q", "_ioprocessors.q.location", "_ioprocessors.p[x]"}
@@ -76,6 +78,9 @@ func TestFastMeansTheSame(t *testing.T) {
 		value, err := s.m.export(js, sys.bytes)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if said, isText := js.(goja.String); isText && !js.SameAs(s.m.vm.ToValue(v.plain())) {
+			t.Fatalf("%s: fast gives %q, the machine %q", e.Source, v.plain(), said)
 		}
 		if want := AppendCanonical(nil, value); !bytes.Equal(got, want) {
 			t.Fatalf("%s with x=%#v y=%#v z=%#v: fast gives %s, the machine %s", e.Source, data["x"], data["y"], data["z"], got, want)

@@ -87,8 +87,9 @@ func (s *ecmaStore) bare() *machine {
 	vm.SetRandSource(s.float)
 
 	m.bound()
-	g := vm.GlobalObject()
-	_ = g.DefineDataProperty("In", vm.ToValue(func(id string) bool { return s.sys.In(id) }), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
+	m.seal()
+	in := vm.ToValue(func(id string) bool { return s.sys.In(id) })
+	m.system("In", func() goja.Value { return in })
 	m.system("_event", func() goja.Value {
 		if s.event == nil {
 			return goja.Undefined()
@@ -120,6 +121,20 @@ func (s *ecmaStore) bare() *machine {
 	return m
 }
 
+// seal lets no script of the chart give all objects a property, unless the store
+// knows of one that may: what an object lacks is then undefined, as the fast path
+// says, however the script hides what it does.
+func (m *machine) seal() {
+	if len(m.store.scripts) == 0 || m.store.slow {
+		return
+	}
+	_ = m.guard(func() error {
+		prevent, _ := goja.AssertFunction(m.vm.Get("Object").ToObject(m.vm).Get("preventExtensions"))
+		_, err := prevent(goja.Undefined(), m.vm.NewObject().Prototype())
+		return err
+	})
+}
+
 // system defines a variable that cannot be assigned to, neither in strict code
 // nor in other code, where a merely read-only property would ignore it
 // silently (SCXML 5.10).
@@ -127,7 +142,7 @@ func (m *machine) system(name string, get func() goja.Value) {
 	vm := m.vm
 	getter := vm.ToValue(func(goja.FunctionCall) goja.Value { return get() })
 	setter := vm.ToValue(func(goja.FunctionCall) goja.Value {
-		panic(vm.NewTypeError("the system variable %s cannot be assigned to", name))
+		panic(vm.NewTypeError("%s cannot be assigned to", name))
 	})
 	_ = vm.GlobalObject().DefineAccessorProperty(name, getter, setter, goja.FLAG_FALSE, goja.FLAG_FALSE)
 }

@@ -45,7 +45,7 @@ type ecmaStore struct {
 }
 
 func (s *ecmaStore) Declare(id string) error {
-	if !identifier.MatchString(id) || reserved[id] || system.MatchString(id) {
+	if !identifier.MatchString(id) || reserved[id] || fixed[id] || system.MatchString(id) {
 		return fmt.Errorf("SyntaxError: %q is not the name of a variable", id)
 	}
 	if s.vars.has(id) {
@@ -205,7 +205,8 @@ func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
 	if c.isConstant {
 		return m.toJS(c.constant), nil
 	}
-	if !e.pure {
+	if !e.pure || len(s.scripts) > 0 {
+		// With functions of the chart about, a conversion may call one.
 		s.all = true
 		s.touched = append(s.touched, c)
 	}

@@ -135,13 +135,14 @@ func TestCanonical(t *testing.T) {
 func TestParseContent(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]any{
-		"  ":               "",
-		" 12 ":             12.0,
-		`{"a": [1]}`:       map[string]any{"a": []any{1.0}},
-		"two\n   words ":   "two words",
-		"<a><b/></a>":      XML("<a><b/></a>"),
-		"<a>":              "<a>",
-		"<!DOCTYPE x><x/>": "<!DOCTYPE x><x/>",
+		"  ":                    "",
+		" 12 ":                  12.0,
+		`{"a": [1]}`:            map[string]any{"a": []any{1.0}},
+		"two\n   words ":        "two words",
+		"<a><b/></a>":           XML("<a><b/></a>"),
+		"<a>":                   "<a>",
+		"\xff and \xed\xa0\xbd": "\uFFFD and \uFFFD",
+		"<!DOCTYPE x><x/>":      "<!DOCTYPE x><x/>",
 	} {
 		if d := cmp.Diff(want, ParseContent(in)); d != "" {
 			t.Errorf("%q: %s", in, d)

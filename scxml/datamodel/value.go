@@ -290,7 +290,7 @@ func fromSpecial(v any) (any, error) {
 // B.2.8.1: JSON if it is JSON, else XML if it is a well-formed element, else the
 // text with white space normalised.
 func ParseContent(text string) any {
-	trimmed := strings.TrimSpace(text)
+	trimmed := strings.TrimSpace(strings.ToValidUTF8(text, "\uFFFD"))
 	if trimmed == "" {
 		return ""
 	}

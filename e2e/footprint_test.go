@@ -40,7 +40,7 @@ func BenchmarkAgentFootprint(b *testing.B) {
 	}
 	written := size(b, state) - before
 	before = size(b, state)
-	time.Sleep(idle) // what is measured is that nothing happens
+	time.Sleep(idle) //nolint:forbidigo // what is measured is that nothing happens
 	quiet := size(b, state) - before
 
 	b.ReportMetric(0, "ns/op")

@@ -255,7 +255,7 @@ func (ip *Interpreter) Attributes(namespace, local string) []string {
 // does not know are given as it would write them: NaN and the infinities as
 // nil, undefined left out, XML as its text.
 func (ip *Interpreter) Data() map[string]any {
-	plain, _ := datamodel.Plain(map[string]any(ip.data.Data())).(map[string]any)
+	plain, _ := datamodel.Plain(ip.data.Data()).(map[string]any)
 	return plain
 }
 

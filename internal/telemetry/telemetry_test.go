@@ -71,7 +71,7 @@ func TestSetupExportsOnlyWhenConfigured(t *testing.T) {
 	srv := grpc.NewServer()
 	c := collector{got: make(chan *collectorv1.ExportTraceServiceRequest, 8)}
 	collectorv1.RegisterTraceServiceServer(srv, c)
-	go srv.Serve(lis)
+	go func() { _ = srv.Serve(lis) }()
 	defer srv.Stop()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+lis.Addr().String())
 	shutdown, err = telemetry.Setup(t.Context(), "snapshot", "test")

@@ -26,7 +26,7 @@ func parseXML(s string) (*node, error) {
 	var root, cur *node
 	for depth := 0; ; {
 		tok, err := d.RawToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

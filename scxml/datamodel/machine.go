@@ -294,7 +294,7 @@ func (m *machine) guard(f func() error) (err error) {
 func (m *machine) message(x *goja.Exception) error {
 	text := "exception"
 	// The value may be an object whose toString throws again.
-	m.vm.Try(func() { text = x.Value().String() })
+	_ = m.vm.Try(func() { text = x.Value().String() })
 	// goja prints Go structures, with addresses, in some messages; those would
 	// make equal steps differ.
 	text = structures.ReplaceAllString(text, "an object")

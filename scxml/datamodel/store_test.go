@@ -5,6 +5,7 @@ package datamodel
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -160,10 +161,10 @@ func TestInterrupt(t *testing.T) {
 	go func() { done <- s.Run(l.Script("In('x'); for(;;);")) }()
 	<-started
 	s.Interrupt()
-	if err := <-done; err != ErrInterrupted {
+	if err := <-done; !errors.Is(err, ErrInterrupted) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.Eval(l.Expr("x")); err != ErrInterrupted {
+	if _, err := s.Eval(l.Expr("x")); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func lock(dir string) (*os.File, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("state directory %s: another agent uses it: %w", dir, err)
 		}
-		time.Sleep(lockPause)
+		time.Sleep(lockPause) //nolint:forbidigo // a lock tells nobody that it is free
 	}
 }
 

@@ -182,7 +182,7 @@ func play(t *testing.T, steps []int) error {
 		case step < 76:
 			store.Away(false)
 		case step < 84:
-			time.Sleep(time.Duration(step-75) * 100 * time.Millisecond)
+			time.Sleep(time.Duration(step-75) * 100 * time.Millisecond) // virtual
 		default:
 			if err := clients[step%3].follow(m, step%4+1); err != nil {
 				return err
@@ -191,7 +191,7 @@ func play(t *testing.T, steps []int) error {
 	}
 	store.Away(false)
 	store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), JournalSequence: 9})
-	time.Sleep(5 * time.Second) // of the bubble: reconnecting is over
+	time.Sleep(5 * time.Second) // virtual; reconnecting is over
 	synctest.Wait()
 
 	truth := maps.Clone(store.Instances())
@@ -353,7 +353,7 @@ func TestSkewedClock(t *testing.T) {
 		store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.New(time.Now().Add(time.Hour))})
 		m, stop := feed(t, store)
 		defer stop()
-		time.Sleep(9 * time.Second)
+		time.Sleep(9 * time.Second) // virtual
 		hosts, err := m.Hosts()
 		if err != nil {
 			t.Fatal(err)

@@ -71,7 +71,7 @@ func TestReadersSeeOnlyWhatIsOnDisk(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { commit(2) })
 	for filestore.Inflight(s) == 0 {
-		time.Sleep(time.Millisecond) // until it is applied in memory
+		time.Sleep(time.Millisecond) //nolint:forbidigo // polls until it is applied in memory
 	}
 
 	heads, err := s.Heads(t.Context())

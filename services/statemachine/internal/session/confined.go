@@ -140,7 +140,7 @@ func (s *confined) step(r chartwork.StepRequest) (scxml.Macrostep, error) {
 			s.instance.strike()
 			break
 		}
-		time.Sleep(time.Duration(n) * 50 * time.Millisecond)
+		time.Sleep(time.Duration(n) * 50 * time.Millisecond) //nolint:forbidigo // before the next attempt
 	}
 	if err != nil {
 		return scxml.Macrostep{}, &brokenError{err.Error()}

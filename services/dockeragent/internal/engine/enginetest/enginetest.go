@@ -99,8 +99,8 @@ func Run(t *testing.T, s Subject) {
 			s.t.Cleanup(func() { _ = s.Engine.Remove(context.Background(), id, true) })
 			_, err = s.Engine.Create(s.ctx(), spec)
 			s.refused("create", 409, err)
-			old, c := s.inspect(), engine.Container{}
-			c, err = s.Engine.Inspect(s.ctx(), id)
+			old := s.inspect()
+			c, err := s.Engine.Inspect(s.ctx(), id)
 			s.do(err)
 			s.equal("state", old.State.Status+" "+c.State.Status, "exited created")
 			s.equal("image", c.Image, old.Image)

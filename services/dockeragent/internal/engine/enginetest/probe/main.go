@@ -55,7 +55,7 @@ func count(path string) {
 			fmt.Println(err)
 		}
 		_ = os.Rename(path+".new", path)
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the pace of what it plays
 	}
 }
 

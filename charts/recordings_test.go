@@ -22,7 +22,9 @@ type heard struct {
 
 // hear turns the events of a row into those of the chart: it reads the action,
 // numbers the runs by the stamp of their start, and collects the evidence of
-// each die. A stop that comes within 250 ms counts: die is held back that long.
+// each die. A stop that comes within 250 ms counts: die is held back that long. It
+// is the bare minimum of an agent; what the real one makes of the recordings is
+// replayed through the chart in services/dockeragent/internal/observe.
 func hear(row recordings.Row) []heard {
 	var out []heard
 	run := ""

@@ -4,7 +4,6 @@ package observe
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -140,96 +139,6 @@ func (w *world) check(t interface {
 	if diff := cmp.Diff(want, w.belief); diff != "" {
 		t.Errorf("belief differs from inspect (-inspect +belief):\n%s\nobservations: %v", diff, w.events)
 	}
-}
-
-// TestRecordings replays every recorded row and ends where its inspect says.
-func TestRecordings(t *testing.T) {
-	t.Parallel()
-	for i, row := range recordings.Rows() {
-		t.Run(fmt.Sprintf("%s/%d %s %s", row.Engine, i, row.Scenario, row.From), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld()
-			if from := strings.Fields(strings.TrimSuffix(row.From, ",")); len(from) > 0 && from[0] != "removed" {
-				w.truth[row.ContainerID] = before(strings.Trim(from[0], ","), row)
-				w.list()
-				w.settle()
-				w.check(t)
-			}
-			// Nobody knows what inspect said in between: it does not answer.
-			for _, e := range row.Events {
-				at := time.Unix(0, e.ReceivedNano)
-				for !w.next.IsZero() && w.next.Before(at) {
-					w.now = w.next
-					w.core.Tick(w.now)
-					w.take()
-				}
-				w.now = at
-				w.core.Event(at, engine.Event{
-					Action: e.Action, ContainerID: e.ContainerID, Name: e.Attributes["name"], Image: e.Attributes["image"],
-					Time: time.Unix(0, e.TimeNano), Attributes: e.Attributes,
-				})
-				w.take()
-			}
-			w.truth = map[string]*engine.Container{}
-			if row.State != nil {
-				w.truth[row.ContainerID] = recorded(row)
-			}
-			w.list()
-			w.settle()
-			w.list()
-			w.settle()
-			// Other containers of the row were not inspected at its end.
-			for id := range w.belief {
-				if id != row.ContainerID {
-					delete(w.belief, id)
-				}
-			}
-			w.check(t)
-		})
-	}
-}
-
-// before makes the state that a row of the matrix begins in.
-func before(status string, row recordings.Row) *engine.Container {
-	c := &engine.Container{ID: row.ContainerID, Name: row.Name}
-	status, _, _ = strings.Cut(status, "-") // running-ignores-TERM
-	switch status {
-	case "crash":
-		status = "restarting"
-	case "user":
-		status = "exited"
-	}
-	c.State = engine.State{Status: status, StartedAt: "2026-11-22T05:00:00Z"}
-	switch status {
-	case "running":
-		c.State.Running = true
-	case "paused":
-		c.State.Running, c.State.Paused = true, true
-	case "restarting":
-		c.State.Running, c.State.Restarting = true, true
-	case "created":
-		c.State.StartedAt = ""
-	case "removing", "dead", "exited": // Not started in the row, or not since.
-		if row.State != nil {
-			c.State.StartedAt = recorded(row).State.StartedAt
-		}
-	}
-	return c
-}
-
-func recorded(row recordings.Row) *engine.Container {
-	s := row.State
-	c := &engine.Container{ID: row.ContainerID, Name: row.Name, RestartCount: row.RestartCount, State: engine.State{
-		Status: s.Status, Running: s.Running, Paused: s.Paused, Restarting: s.Restarting, OOMKilled: s.OOMKilled,
-		ExitCode: s.ExitCode, Error: s.Error,
-	}}
-	if !s.StartedAt.IsZero() {
-		c.State.StartedAt = s.StartedAt.Format(time.RFC3339Nano)
-	}
-	if !s.FinishedAt.IsZero() {
-		c.State.FinishedAt = s.FinishedAt.Format(time.RFC3339Nano)
-	}
-	return c
 }
 
 // TestEndsWhereInspectSays generates what containers do, and loses, doubles and

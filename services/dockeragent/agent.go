@@ -91,6 +91,7 @@ type run struct {
 	mu        sync.Mutex // held while something is journaled for the run
 	over      bool
 	state     runState
+	cursor    uint64 // the newest event that the application has processed
 	delivered map[uint64]delivery
 }
 
@@ -376,7 +377,7 @@ func (a *agent) heard(r *run, m channel.Message) {
 	var o journal.Observation
 	switch m.Kind {
 	case channel.KindReady:
-		r.state.Ready = true
+		r.state.Ready, r.cursor = true, m.Sequence
 		o = observation(r.instance, r.id, "app.ready", map[string]any{
 			"run": m.Run, "sequence": m.Sequence, "snapshot": r.state.Number, "resumed": m.Resumed,
 		})
@@ -386,6 +387,7 @@ func (a *agent) heard(r *run, m channel.Message) {
 			e.Known = map[string]json.RawMessage{runKey + r.id: b}
 		}
 	case channel.KindAnswer:
+		r.cursor = max(r.cursor, m.Sequence)
 		data := map[string]any{"run": m.Run, "sequence": m.Sequence, "error": m.Error}
 		o = observation(r.instance, r.id, "app.answer", data)
 		d := r.delivered[m.Sequence]
@@ -410,7 +412,25 @@ func (a *agent) heard(r *run, m channel.Message) {
 	_, _ = a.append(e) // A failure ends the service.
 }
 
+// tellCursors says how far the applications of the present runs are, for a server
+// whose store may be older than they.
+func (a *agent) tellCursors() {
+	a.mu.Lock()
+	links := slices.Collect(maps.Values(a.links))
+	a.mu.Unlock()
+	for _, r := range links {
+		r.mu.Lock()
+		if r.state.Ready && !r.over {
+			_, _ = a.append(journal.Entry{Observations: []journal.Observation{
+				observation(r.instance, r.id, "app.cursor", map[string]any{"run": r.state.Run, "sequence": r.cursor}),
+			}})
+		}
+		r.mu.Unlock()
+	}
+}
+
 func (a *agent) heardSnapshot(r *run, m channel.Message) {
+	r.cursor = max(r.cursor, m.Sequence)
 	body := bytes.Clone(m.Snapshot)
 	if len(body) == 0 {
 		body = []byte("null")

@@ -624,3 +624,27 @@ func TestCommandForARunToldByItsStamp(t *testing.T) {
 		t.Errorf("app.ready of %s, the start was told with %s", run, told)
 	}
 }
+
+// A server that has lost what it knew is told how far the application is, before
+// it takes everything for told: what it accepts is numbered after that.
+func TestRelistTellsTheCursor(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	id := created(c, "web", appSpec("web"))
+	c.done(c.command("web", id, "start", nil))
+	run := field(c.find("web", "app.ready", 1), "run").(string)
+	for n := range uint64(3) {
+		c.done(c.command("web", id, "deliver", nil, deliver(n+1, "e", run)))
+	}
+	c.find("web", "app.answer", 3)
+	c.mu.Lock()
+	c.relist = true
+	c.cut()
+	c.mu.Unlock()
+	end := c.find("", "host.relisted", 1)
+	cursor := c.find("web", "app.cursor", 1)
+	if field(cursor, "sequence") != 3.0 || field(cursor, "run") != run || cursor.GetSequence() > end.GetSequence() {
+		t.Errorf("app.cursor %d: %s, host.relisted is %d", cursor.GetSequence(), cursor.GetDataJson(), end.GetSequence())
+	}
+}

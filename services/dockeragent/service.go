@@ -281,7 +281,10 @@ func (a *agent) Body(sha string) ([]byte, error) { return a.spool.body(sha) }
 
 // Relist implements rpc.Handler.
 func (a *agent) Relist() {
-	go a.observer.Do(a.ctx, func(c *observe.Core, _ time.Time) { c.Retell() })
+	go func() {
+		a.tellCursors() // before the observation that ends the relisting
+		a.observer.Do(a.ctx, func(c *observe.Core, _ time.Time) { c.Retell() })
+	}()
 }
 
 // awaitEngine gives the engine a moment: observer and client start together, and

@@ -135,22 +135,33 @@ func (r *Redis) Restart(t testing.TB) {
 
 func (r *Redis) wait(t testing.TB) {
 	t.Helper()
-	Eventually(t, 30*time.Second, "redis answers", func() error {
-		c, err := net.DialTimeout("tcp", r.Address, time.Second)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Second))
-		if _, err := fmt.Fprint(c, "PING\r\n"); err != nil {
-			return err
-		}
-		line, err := bufio.NewReader(c).ReadString('\n')
-		if err == nil && !strings.HasPrefix(line, "+PONG") {
-			err = fmt.Errorf("redis says %q", line)
-		}
+	Eventually(t, 30*time.Second, "redis answers", func() error { return r.ask("PING", "+PONG") })
+}
+
+// Empty deletes everything in the server while it is in use.
+func (r *Redis) Empty(t testing.TB) {
+	t.Helper()
+	if err := r.ask("FLUSHALL", "+OK"); err != nil {
+		t.Fatalf("empty redis: %v", err)
+	}
+}
+
+// ask sends a command over a connection of its own and compares the answer.
+func (r *Redis) ask(command, want string) error {
+	c, err := net.DialTimeout("tcp", r.Address, time.Second)
+	if err != nil {
 		return err
-	})
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := fmt.Fprint(c, command+"\r\n"); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, want) {
+		err = fmt.Errorf("redis says %q", line)
+	}
+	return err
 }
 
 // Inspect is what the engine says of a container, by id or name: the witness.

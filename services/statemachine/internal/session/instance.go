@@ -31,7 +31,10 @@ type Instance struct {
 	queue  []*snapshotv1.QueueEntry // by sequence
 	// queueBytes is what the queue takes, see entrySize.
 	queueBytes int
-	why        string // as of the last macrostep
+	// known is the newest event that the store had when the instance was loaded:
+	// what came later was accepted here.
+	known uint64
+	why   string // as of the last macrostep
 	// events are the descriptors that have a transition now, sorted; nil when
 	// that has to be found out again.
 	events []string
@@ -290,6 +293,7 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	if err := json.Unmarshal(r.GetRuntimeState(), &i.book); err != nil {
 		return nil, fmt.Errorf("load %s: bookkeeping: %w", i.id, err)
 	}
+	i.known = i.book.Accepted
 	for _, e := range i.queue {
 		i.queueBytes += sizeOf(e)
 	}

@@ -142,6 +142,10 @@ func (t *turn) observe(o *Observation) {
 			}
 		}
 	}
+	if f.GetEvent() == "app.cursor" {
+		t.overtaken(number(data["sequence"]))
+		return // the chart has heard of the run
+	}
 	if n := number(data["sequence"]); f.GetEvent() == "app.answer" && t.unasked(n) {
 		if n > i.book.Delivered { // else it is told again
 			t.remark(fleetv1.Severity_SEVERITY_WARNING, f.GetEvent(), fmt.Sprintf(
@@ -275,6 +279,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		t.startedAt(data["run"])
 		i.book.Ready, i.book.Stalled = true, false
 		i.book.Restored = number(data["snapshot"])
+		t.overtaken(number(data["sequence"]))
 		t.rewind(number(data["sequence"]))
 	case "app.refused":
 		t.refused(data)

@@ -30,6 +30,8 @@ const (
 	// MaxQueueBytes bounds what the queue of an instance takes. An instance is
 	// loaded as one message, which must hold its queue.
 	MaxQueueBytes = 16 << 20
+	// maxSequence is the largest number that JSON keeps exactly.
+	maxSequence = 1 << 53
 	// entryOverhead is about what an entry takes beside its content.
 	entryOverhead = 256
 )
@@ -179,6 +181,42 @@ func (t *turn) rewind(sequence uint64) {
 	i.book.Delivered = sequence
 	i.book.Stalled = false
 	t.trim()
+}
+
+// overtaken takes in that the application has processed all events up to n. When
+// it was never sent so many, the store has lost what it knew (it was emptied, or is
+// an older copy), and the application would take what is numbered up to n for what it
+// has processed already, and answer it without acting. So what was accepted since is
+// numbered anew, after n.
+func (t *turn) overtaken(n uint64) {
+	i := t.instance
+	known := max(i.known, i.book.Delivered)
+	if n <= max(known, i.book.Flight) || n > maxSequence {
+		return
+	}
+	t.land()
+	out, k := t.step().out, i.firstAfter(known)
+	later := i.queue[k:]
+	i.queue = i.queue[:k:k]
+	for _, e := range later {
+		if e.GetSequence() > n+uint64(len(later)) || e.GetSequence() <= n {
+			out.QueueDelete = append(out.QueueDelete, e.GetSequence())
+		}
+		out.QueuePut = slices.DeleteFunc(out.QueuePut, func(p *snapshotv1.QueueEntry) bool { return p.GetSequence() == e.GetSequence() })
+	}
+	for k, e := range later {
+		e = proto.CloneOf(e)
+		e.Sequence = n + uint64(k) + 1
+		i.queue = append(i.queue, e)
+		t.step().put(e)
+	}
+	sentence := fmt.Sprintf("The application has processed %d events, the store knows of %d: it has lost some, or is an older copy.", n, known)
+	if len(later) > 0 {
+		sentence += fmt.Sprintf(" The %d that wait are numbered from %d on.", len(later), n+1)
+	}
+	i.book.Delivered, i.book.Accepted, i.known = n, n+uint64(len(later)), n
+	i.book.Trimmed, i.book.Stalled = max(i.book.Trimmed, n), false
+	t.remark(fleetv1.Severity_SEVERITY_WARNING, "queue.renumbered", sentence)
 }
 
 // diedInFlight counts a death against the entry in flight, if there is one,

@@ -323,3 +323,62 @@ func TestTheRunIsCorrectedByWhatComesAfterIt(t *testing.T) {
 		})
 	}
 }
+
+// A store that was emptied, or is an older copy, numbers new events like those that
+// it has lost. The application would answer them without acting: they are numbered
+// after what it says it has processed, and none is lost.
+func TestEventsAreNumberedAfterWhatTheApplicationHas(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		known, accepted int // events in the store, and since
+		cursor          uint64
+		flight          bool
+		want            []uint64 // what waits
+	}{
+		"emptied":                 {known: 0, accepted: 2, cursor: 5, want: []uint64{6, 7}},
+		"emptied, one under way":  {known: 0, accepted: 2, cursor: 1, flight: true, want: []uint64{2}},
+		"older":                   {known: 3, accepted: 4, cursor: 5, want: []uint64{6, 7, 8, 9}},
+		"nothing accepted since":  {known: 3, accepted: 0, cursor: 5, want: nil},
+		"answers are on the way":  {known: 3, accepted: 1, cursor: 3, want: []uint64{1, 2, 3, 4}},
+		"nothing that JSON keeps": {known: 1, accepted: 0, cursor: 1 << 60, want: []uint64{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, 20)
+			say := func(event string, data string) *snapshotv1.Step {
+				return b.do(func(t *turn) {
+					t.observe(&Observation{Host: "h1", Fact: &agentv1.Observation{ContainerId: "c1", Event: event, DataJson: []byte(data)}})
+				})
+			}
+			accept := func(n int) {
+				for range n {
+					b.do(func(t *turn) { t.enqueue("x", nil, "") })
+				}
+			}
+			accept(tt.known)
+			b.i.known = b.i.book.Accepted // as loaded
+			accept(tt.accepted)
+			if tt.flight {
+				b.i.book.Flight = 1 // sent, and processed
+			}
+			say("app.cursor", fmt.Sprintf(`{"run":"2026-01-01T00:00:00Z","sequence":%d}`, tt.cursor))
+			if tt.flight {
+				say("app.answer", `{"sequence":1}`)
+			}
+			var waiting []uint64
+			for _, e := range b.i.queue[b.i.firstAfter(b.i.book.Delivered):] {
+				waiting = append(waiting, e.GetSequence())
+			}
+			if !slices.Equal(waiting, tt.want) {
+				t.Errorf("waiting %v, want %v", waiting, tt.want)
+			}
+			if len(b.queue) != len(b.i.queue) {
+				t.Errorf("the store has %v, memory %d entries", b.queue, len(b.i.queue))
+			}
+			next := b.i.book.Accepted + 1
+			if accept(1); b.i.queue[len(b.i.queue)-1].GetSequence() != next || next <= tt.cursor && tt.cursor < maxSequence {
+				t.Errorf("the next event is %d after %d", next, tt.cursor)
+			}
+		})
+	}
+}

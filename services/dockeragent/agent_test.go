@@ -101,7 +101,7 @@ func TestCrashAndRestore(t *testing.T) {
 	}
 }
 
-// TestRepeatedCommandActsOnce sends every command again, with every stream.
+// TestRepeatedCommandActsOnce is law 4: it sends every command again, with every stream.
 func TestRepeatedCommandActsOnce(t *testing.T) {
 	t.Parallel()
 	c, f := newCentre(t), engine.NewFake()

@@ -20,6 +20,9 @@
 // sent again is answered from the journal; one that began and has no end is resolved by
 // inspect. What the application wrote before it died is journaled before docker.die, and
 // app.ready after docker.start. Without the label chartroom.enable nothing is touched.
+// The host's id is enrolled once, in the state directory, and never guessed anew (law
+// 11): renaming the computer does not change it, and a copy of the directory is refused
+// while the other agent lives.
 package dockeragent
 
 import (

@@ -242,7 +242,7 @@ func TestNewGeneration(t *testing.T) {
 	}
 }
 
-// TestClonedHost checks that a second journal under one host id is refused and
+// TestClonedHost checks law 11: that a second journal under one host id is refused and
 // shown.
 func TestClonedHost(t *testing.T) {
 	t.Parallel()
@@ -280,7 +280,7 @@ func TestClonedHost(t *testing.T) {
 	}
 }
 
-// TestStoreRolledBack checks that an owner that finds itself below what an
+// TestStoreRolledBack checks law 5: that an owner that finds itself below what an
 // agent has seen takes a higher epoch and has everything listed anew before it
 // commands anything.
 func TestStoreRolledBack(t *testing.T) {

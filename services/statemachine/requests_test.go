@@ -123,7 +123,7 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestRequestIDs checks that a repeated request_id is answered with the first
+// TestRequestIDs checks law 2 for requests: that a repeated request_id is answered with the first
 // answer, by the same process and by the next, and acts once.
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()

@@ -237,7 +237,7 @@ func plainView(v *fleetv1.Instance) *fleetv1.Instance {
 	return v
 }
 
-// TestUnknownByTime: a host that says nothing becomes unknown with its
+// TestUnknownByTime is law 7: a host that says nothing becomes unknown with its
 // instances within 10 s, watchers are told although nothing was committed, and
 // told again when it is back. Free instances stay as they are.
 func TestUnknownByTime(t *testing.T) {

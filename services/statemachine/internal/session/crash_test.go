@@ -115,9 +115,10 @@ func (w *world) gap() bool {
 	})
 }
 
-// TestCrashAnywhere kills the worker at every point between Deliver, Commit
-// and Dispatch, loses answers of writes, takes the agent's journal away, and lets
-// the application die: nothing acknowledged is lost, and no command acts twice.
+// TestCrashAnywhere is laws 2, 3 and 4: it kills the worker at every point between
+// Deliver, Commit and Dispatch, loses answers of writes, takes the agent's journal
+// away, and lets the application die: nothing acknowledged is lost, and no command
+// acts twice.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
 	points := []string{"before", "after", "dispatch", "dispatch", "lost", "late", "journal"}
@@ -129,7 +130,7 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
-// TestDispatchBeforeCommitIsCaught is the test of the test: a worker that
+// TestDispatchBeforeCommitIsCaught is the test of the test for law 3: a worker that
 // dispatches before it commits must not pass.
 func TestDispatchBeforeCommitIsCaught(t *testing.T) {
 	t.Parallel()

@@ -19,22 +19,30 @@
 //
 // # Guarantees
 //
+// The laws are those of docs/architecture.md.
+//
 //   - Nothing is acknowledged or answered before the group that holds it is
 //     written, and nothing leaves before. A command stays in the outbox until
 //     the commit that takes in its result, and is dispatched again after every
 //     restart and every return of its agent: each acts once because the
-//     receiver knows it by its id.
+//     receiver knows it by its id (laws 2 to 4).
 //   - A group that the store refuses (another owner, out of order) drops every
 //     step of that shard made after it too; the shard is down until it was
 //     loaded again. A write whose outcome is not known is repeated, unchanged,
-//     until it is known; nothing of the worker's moves meanwhile.
+//     until it is known; nothing of the worker's moves meanwhile (law 5).
 //   - Inputs of a source are numbered without holes; one that was taken in
-//     before is acknowledged again and otherwise ignored.
+//     before is acknowledged again and otherwise ignored. Another journal of a
+//     host begins a new mark, and a gap is shown (law 2).
 //   - The queue of application events of an instance is bounded in entries
 //     (options.breaker.queue) and bytes ([MaxQueueBytes]); at the bound an event
 //     is refused. The inbox of a worker is bounded ([Config].Inbox); when it is
 //     full [Worker.Post] waits. Answers to requests are the store's to keep: they
-//     are remembered for seconds.
+//     are remembered for seconds (law 8).
+//   - A chart's fault is data (law 10): what its session cannot take is dropped
+//     and logged, and the session is as it was before. Nothing of it ends a worker.
+//   - A host is who its agent says it was enrolled as (law 11). A second journal
+//     that lives under one id is refused before it gets here, and shown as a finding
+//     of the host.
 //
 // # Concurrency
 //

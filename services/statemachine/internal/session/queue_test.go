@@ -187,7 +187,7 @@ func (b *bench) check(t *rapid.T, limit int) {
 	b.trimmed = i.book.Trimmed
 }
 
-// TestQueueIsBoundedInBytes checks that large events fill a queue before its
+// TestQueueIsBoundedInBytes checks law 8: that large events fill a queue before its
 // number of entries does: a snapshot is asked for in time, the one too many is
 // refused, what is loaded again is counted the same, and a snapshot makes room.
 func TestQueueIsBoundedInBytes(t *testing.T) {

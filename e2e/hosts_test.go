@@ -92,8 +92,8 @@ func TestEngineGone(t *testing.T) {
 		}
 		return err
 	})
-	if i, err := f.Instance(t, app.ID); err != nil || !i.GetUnknown() {
-		t.Errorf("the engine is away: unknown %v, %v", i.GetUnknown(), err)
+	if i, err := f.Instance(t, app.ID); err != nil || i.GetUnknownReason() != "the engine of "+f.HostID+" does not answer" {
+		t.Errorf("the engine is away: unknown %v (%s), %v", i.GetUnknown(), i.GetUnknownReason(), err)
 	}
 	away := int(s.acknowledged.Load())
 	engine.Start(t)

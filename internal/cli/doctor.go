@@ -110,7 +110,7 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 		case h.GetUnknown() || !h.GetConnected():
 			add(where, finding{Code: "host.away", Message: "the agent was last heard of " + ago(h.GetLastSeenTime(), now) + " ago", Fix: "start dockeragent there, or see its log"})
 		case !h.GetEngineReachable():
-			add(where, finding{Code: "engine.unreachable", Message: "the agent cannot reach its engine", Fix: "systemctl start docker, there"})
+			add(where, finding{Code: "engine.unreachable", Message: "the engine does not answer its agent", Fix: "systemctl start docker, there"})
 		}
 		for _, f := range h.GetFindings() {
 			add(where, finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})

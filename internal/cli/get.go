@@ -99,7 +99,7 @@ func (a *app) printInstances(instances []*fleetv1.Instance) error {
 		messages = append(messages, i)
 		why := i.GetWhy()
 		if i.GetUnknown() {
-			why = unknownWords(i, now)
+			why = doubt(i, now) + "; last known: " + dash(why)
 		}
 		t.add(i.GetInstanceId(), stateOf(i), word(i.GetAdmission().String(), "ADMISSION_"), queueOf(i), newestSnapshot(i, now),
 			ago(i.GetUpdateTime(), now), dash(why), i.GetChartName(), dash(i.GetTarget().GetImage()),
@@ -112,18 +112,6 @@ func (a *app) printInstances(instances []*fleetv1.Instance) error {
 	return a.print("instances", messages, t)
 }
 
-// unknownWords says why an instance is unknown.
-func unknownWords(i *fleetv1.Instance, now time.Time) string {
-	if now.Sub(i.GetLastSeenTime().AsTime()) < silence {
-		return "the engine that has it does not answer; this is what was last known"
-	}
-	return "host not heard of for " + ago(i.GetLastSeenTime(), now) + "; this is what was last known"
-}
-
-// silence is for how long a host may not be heard of before what it has is
-// unknown; the gateway's limit.
-const silence = 8 * time.Second
-
 // stateOf is the one word, with what a reader must not miss.
 func stateOf(i *fleetv1.Instance) string {
 	s := dash(i.GetState())
@@ -134,6 +122,14 @@ func stateOf(i *fleetv1.Instance) string {
 		return s + " (observed)"
 	}
 	return s
+}
+
+// doubt says why an instance is unknown, and since when.
+func doubt(i *fleetv1.Instance, now time.Time) string {
+	if i.GetLastSeenTime() == nil {
+		return i.GetUnknownReason()
+	}
+	return i.GetUnknownReason() + ", last seen " + ago(i.GetLastSeenTime(), now) + " ago"
 }
 
 // queueOf is how many events wait, of how many.
@@ -237,14 +233,17 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	line("instance", "%s", i.GetInstanceId())
 	line("state", "%s", stateOf(i))
 	if i.GetUnknown() {
-		line("unknown", "%s", unknownWords(i, now))
+		line("unknown", "%s; the rest is what was last known", doubt(i, now))
 	}
 	if i.GetWhy() != "" {
 		line("why", "%s", i.GetWhy())
 	}
 	line("active", "%s", strings.Join(i.GetConfiguration(), " "))
 	line("chart", "%s %s", i.GetChartName(), short(strings.TrimPrefix(i.GetChartDigest(), "sha256:")))
-	if i.GetHostId() != "" {
+	switch {
+	case i.GetUnknown() && i.GetHostId() != "":
+		line("host", "%s", i.GetHostId())
+	case i.GetHostId() != "":
 		line("host", "%s, last seen %s ago", i.GetHostId(), ago(i.GetLastSeenTime(), now))
 	}
 	if t := i.GetTarget(); t != nil {

@@ -73,7 +73,7 @@ export function Intents({ instance, small = false }: { instance: InstanceJson; s
 
 /** refusal is why what is greyed is so, to follow "cannot stop". */
 export function refusal(instance: InstanceJson): string {
-  if (instance.unknown) return ": it is not known what it does";
+  if (instance.unknown) return `: ${instance.unknownReason ?? "it is not heard of"}`;
   if (!instance.managed) return ": observed only; add the label chartroom.enable=true";
   return ` while ${words(instance.state ?? "in this state")}`;
 }

@@ -59,15 +59,12 @@ export function ago(time: string | undefined, now: number): string {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
-/** The silence of a host after which what it has is unknown; the server's limit. */
-const SILENCE_MS = 8000;
-
 /** sentence says why an instance is as it is; of one that is unknown, why it is and what was last known. */
 export function sentence(instance: InstanceJson, now: number): string {
   if (!instance.unknown) return instance.why ?? "";
-  const silent = now - Date.parse(instance.lastSeenTime ?? "") > SILENCE_MS;
-  const why = silent ? `Not heard of since ${clock(instance.lastSeenTime, now)}` : "The engine that has it does not answer";
-  return `${why}. Last known: ${instance.why ?? words(instance.state ?? "")}`;
+  const reason = instance.unknownReason ?? "it is not heard of";
+  const seen = instance.lastSeenTime ? `, last seen ${clock(instance.lastSeenTime, now)}` : "";
+  return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}${seen}. Last known: ${instance.why || words(instance.state ?? "")}`;
 }
 
 /** clock shows a time of day with milliseconds, with the date unless it is today's. */

@@ -418,25 +418,38 @@ func (m *Model) instance(id string) *fleetv1.Instance {
 // shownInstance is v with what is derived when read.
 func (m *Model) shownInstance(v *fleetv1.Instance, now time.Time) *fleetv1.Instance {
 	out := shallow(v)
-	out.Unknown, out.LastSeenTime = m.unknown(v, now)
+	out.UnknownReason, out.LastSeenTime = m.doubt(v, now)
+	out.Unknown = out.UnknownReason != ""
 	return out
 }
 
-// unknown derives whether an instance is unknown, and when its host was last
-// heard of. An instance of a host that nobody has heard of is unknown, and so is one
-// with a container whose engine does not answer there, or another does.
-func (m *Model) unknown(v *fleetv1.Instance, now time.Time) (bool, *timestamppb.Timestamp) {
-	if v.GetHostId() == "" {
-		return m.isStale(now), nil
+// doubt derives why an instance is unknown, in words for a person (empty: it is
+// known), and when what it depends on was last heard of: its engine while that does
+// not answer, else its host. An instance of a host that nobody has heard of is
+// unknown, and so is one with a container whose engine does not answer there, or
+// another does.
+func (m *Model) doubt(v *fleetv1.Instance, now time.Time) (reason string, seen *timestamppb.Timestamp) {
+	host := v.GetHostId()
+	var h *hostView
+	if e := m.byKey[key{kindHost, host}]; e != nil {
+		h = e.Value.(*item).host
+		seen = h.view.GetLastSeenTime()
 	}
-	e := m.byKey[key{kindHost, v.GetHostId()}]
-	if e == nil {
-		return true, nil
+	switch {
+	case m.isStale(now):
+		reason = "the gateway does not hear the store"
+	case host == "":
+	case h == nil:
+		reason = "host " + host + " was never heard of"
+	case m.hostUnknown(h, now):
+		reason = "the agent of " + host + " is not heard of"
+	case v.GetTarget().GetContainerId() == "" || h.view.GetEngineId() == "":
+	case !h.view.GetEngineReachable():
+		reason, seen = "the engine of "+host+" does not answer", h.view.GetEngineSeenTime()
+	case v.GetTarget().GetEngineId() != "" && v.GetTarget().GetEngineId() != h.view.GetEngineId():
+		reason = "another engine answers on " + host + " than the one that has the container"
 	}
-	h := e.Value.(*item).host
-	had, has := v.GetTarget().GetEngineId(), h.view.GetEngineId()
-	away := has != "" && (!h.view.GetEngineReachable() || had != "" && had != has)
-	return away && v.GetTarget().GetContainerId() != "" || m.hostUnknown(h, now), h.view.GetLastSeenTime()
+	return reason, seen
 }
 
 func (m *Model) shownHost(h *hostView, now time.Time) *fleetv1.Host {

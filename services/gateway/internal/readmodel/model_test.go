@@ -233,7 +233,7 @@ func play(t *testing.T, steps []int) error {
 // plainView takes out what is derived when read.
 func plainView(v *fleetv1.Instance) *fleetv1.Instance {
 	v = proto.CloneOf(v)
-	v.Unknown, v.LastSeenTime = false, nil
+	v.Unknown, v.UnknownReason, v.LastSeenTime = false, "", nil
 	return v
 }
 
@@ -276,7 +276,7 @@ func TestUnknownByTime(t *testing.T) {
 
 		start := time.Now()
 		told := until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
-		if v := told.GetInstance(); !v.GetUnknown() || !proto.Equal(v.GetLastSeenTime(), seen) {
+		if v := told.GetInstance(); !v.GetUnknown() || v.GetUnknownReason() != "the agent of h is not heard of" || !proto.Equal(v.GetLastSeenTime(), seen) {
 			t.Errorf("watcher was told %v", v)
 		}
 		if took := time.Since(start); took < 8*time.Second || took > 10*time.Second {
@@ -287,8 +287,8 @@ func TestUnknownByTime(t *testing.T) {
 
 		store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now()})
 		told = until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
-		if told.GetInstance().GetUnknown() {
-			t.Error("host is back, instance still unknown")
+		if v := told.GetInstance(); v.GetUnknown() || v.GetUnknownReason() != "" {
+			t.Errorf("host is back, instance still unknown: %v", v)
 		}
 		check("running", "a@h", "free")
 
@@ -308,8 +308,11 @@ func TestEngineAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &fakestore.Store{}
+		answered := timestamppb.New(time.Now().Add(-time.Second))
 		host := func(engine string, reachable bool) {
-			store.PutHost(&fleetv1.Host{HostId: "h", LastSeenTime: timestamppb.Now(), EngineId: engine, EngineReachable: reachable})
+			store.PutHost(&fleetv1.Host{
+				HostId: "h", LastSeenTime: timestamppb.Now(), EngineId: engine, EngineReachable: reachable, EngineSeenTime: answered,
+			})
 		}
 		host("own", true)
 		for id, target := range map[string]*fleetv1.Target{
@@ -328,11 +331,19 @@ func TestEngineAway(t *testing.T) {
 		for _, step := range []struct {
 			engine             string
 			reachable, unknown bool
-		}{{"another", true, true}, {"own", true, false}, {"own", false, true}, {"own", true, false}} {
+			reason             string
+		}{
+			{"another", true, true, "another engine answers on h than the one that has the container"}, {"own", true, false, ""},
+			{"own", false, true, "the engine of h does not answer"}, {"own", true, false, ""},
+		} {
 			host(step.engine, step.reachable)
 			told := until(t, w, func(c *fleetv1.WatchResponse) bool { return c.GetInstance().GetInstanceId() == "a@h" })
-			if got := told.GetInstance().GetUnknown(); got != step.unknown {
-				t.Errorf("%+v: unknown %v", step, got)
+			if v := told.GetInstance(); v.GetUnknown() != step.unknown || v.GetUnknownReason() != step.reason {
+				t.Errorf("%+v: unknown %v: %s", step, v.GetUnknown(), v.GetUnknownReason())
+			}
+			// While it does not answer, the heartbeats of its agent say nothing of it.
+			if seen := told.GetInstance().GetLastSeenTime(); proto.Equal(seen, answered) == step.reachable {
+				t.Errorf("%+v: last seen %v", step, seen.AsTime())
 			}
 			// One without a container has nothing that could be unknown; that of an older
 			// agent, which named no engine, is taken to be this one's.

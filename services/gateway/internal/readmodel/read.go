@@ -115,7 +115,8 @@ func (m *Model) selects(f Filter, query string, v *fleetv1.Instance, now time.Ti
 	if f.State == "" {
 		return true
 	}
-	unknown, _ := m.unknown(v, now)
+	reason, _ := m.doubt(v, now)
+	unknown := reason != ""
 	if unknown || f.State == StateUnknown {
 		return unknown && f.State == StateUnknown
 	}

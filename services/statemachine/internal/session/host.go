@@ -96,7 +96,8 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 	v.DisplayName, v.AgentVersion, v.Platform = hello.GetDisplayName(), hello.GetAgentVersion(), hello.GetPlatform()
 	v.JournalId, v.JournalSequence = m.GetIncarnation(), m.GetSequence()
 	v.Findings = hello.GetFindings()
-	v.Connected, v.LastSeenTime, v.EngineReachable = true, stamp(now), engine != nil
+	v.Connected = true
+	h.heard(now, engine != nil)
 	if engine != nil {
 		v.EngineId, v.EngineVersion, v.EngineApiVersion = engine.GetEngineId(), engine.GetVersion(), engine.GetApiVersion()
 	}
@@ -178,13 +179,21 @@ func (t *turn) vanished(container string) {
 	t.destroyed(container)
 }
 
+// heard notes when the agent was heard of, and whether its engine answers it.
+func (h *host) heard(now time.Time, engine bool) {
+	h.view.LastSeenTime, h.view.EngineReachable = stamp(now), engine
+	if engine {
+		h.view.EngineSeenTime = h.view.LastSeenTime
+	}
+}
+
 // seen notes that an agent's stream lives.
 func (w *Worker) seen(s *Shard, b *Batch, in *HostSeen, now time.Time) {
 	h := s.hosts[in.Host]
 	if h == nil || h.conn != in.Conn {
 		return
 	}
-	h.view.LastSeenTime, h.view.EngineReachable = stamp(now), in.EngineReachable
+	h.heard(now, in.EngineReachable)
 	b.group(s).hosts[in.Host] = true
 	b.steps++
 	if h.relisting && now.Sub(h.since) >= relistPatience {

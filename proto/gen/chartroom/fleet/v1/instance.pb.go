@@ -259,11 +259,14 @@ type Instance struct {
 	// heard of for longer than its limit, or the engine that has the container does
 	// not answer there. Derived when read, never stored.
 	Unknown bool `protobuf:"varint,23,opt,name=unknown,proto3" json:"unknown,omitempty"`
-	// When the host was last heard of; unset for a free instance. Derived when
-	// read.
+	// When the host was last heard of, or its engine while that does not answer;
+	// unset for a free instance. Derived when read.
 	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	// The chart's datamodel as JSON, for display.
-	DataJson      string `protobuf:"bytes,25,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
+	DataJson string `protobuf:"bytes,25,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
+	// Why it is unknown, in words such as "the engine of host-1 does not answer";
+	// empty unless unknown. Derived when read.
+	UnknownReason string `protobuf:"bytes,26,opt,name=unknown_reason,json=unknownReason,proto3" json:"unknown_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -469,6 +472,13 @@ func (x *Instance) GetLastSeenTime() *timestamppb.Timestamp {
 func (x *Instance) GetDataJson() string {
 	if x != nil {
 		return x.DataJson
+	}
+	return ""
+}
+
+func (x *Instance) GetUnknownReason() string {
+	if x != nil {
+		return x.UnknownReason
 	}
 	return ""
 }
@@ -934,9 +944,12 @@ type Host struct {
 	// Derived when read: not heard of for longer than the limit (8 s).
 	Unknown bool `protobuf:"varint,14,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	// Operating system and architecture, as "linux/arm64".
-	Platform      string `protobuf:"bytes,15,opt,name=platform,proto3" json:"platform,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Platform string `protobuf:"bytes,15,opt,name=platform,proto3" json:"platform,omitempty"`
+	// When the agent last reached its engine, as last committed; unset before it
+	// ever did.
+	EngineSeenTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=engine_seen_time,json=engineSeenTime,proto3" json:"engine_seen_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Host) Reset() {
@@ -1072,6 +1085,13 @@ func (x *Host) GetPlatform() string {
 		return x.Platform
 	}
 	return ""
+}
+
+func (x *Host) GetEngineSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EngineSeenTime
+	}
+	return nil
 }
 
 // Gap is a time in which observations may have been missed.
@@ -1570,7 +1590,7 @@ var File_chartroom_fleet_v1_instance_proto protoreflect.FileDescriptor
 
 const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\n" +
-	"!chartroom/fleet/v1/instance.proto\x12\x12chartroom.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\b\n" +
+	"!chartroom/fleet/v1/instance.proto\x12\x12chartroom.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\b\n" +
 	"\bInstance\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
@@ -1601,7 +1621,8 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\bfinished\x18\x16 \x01(\bR\bfinished\x12\x18\n" +
 	"\aunknown\x18\x17 \x01(\bR\aunknown\x12@\n" +
 	"\x0elast_seen_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x1b\n" +
-	"\tdata_json\x18\x19 \x01(\tR\bdataJson\"\xeb\x01\n" +
+	"\tdata_json\x18\x19 \x01(\tR\bdataJson\x12%\n" +
+	"\x0eunknown_reason\x18\x1a \x01(\tR\runknownReason\"\xeb\x01\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12\x14\n" +
@@ -1637,7 +1658,7 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x10\n" +
 	"\x03fix\x18\x03 \x01(\tR\x03fix\x128\n" +
-	"\bseverity\x18\x04 \x01(\x0e2\x1c.chartroom.fleet.v1.SeverityR\bseverity\"\xca\x04\n" +
+	"\bseverity\x18\x04 \x01(\x0e2\x1c.chartroom.fleet.v1.SeverityR\bseverity\"\x90\x05\n" +
 	"\x04Host\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12#\n" +
@@ -1655,7 +1676,8 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\bfindings\x18\f \x03(\v2\x1b.chartroom.fleet.v1.FindingR\bfindings\x12)\n" +
 	"\x10engine_reachable\x18\r \x01(\bR\x0fengineReachable\x12\x18\n" +
 	"\aunknown\x18\x0e \x01(\bR\aunknown\x12\x1a\n" +
-	"\bplatform\x18\x0f \x01(\tR\bplatform\"\x8b\x01\n" +
+	"\bplatform\x18\x0f \x01(\tR\bplatform\x12D\n" +
+	"\x10engine_seen_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x0eengineSeenTime\"\x8b\x01\n" +
 	"\x03Gap\x127\n" +
 	"\tfrom_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x123\n" +
 	"\ato_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06toTime\x12\x16\n" +
@@ -1771,18 +1793,19 @@ var file_chartroom_fleet_v1_instance_proto_depIdxs = []int32{
 	15, // 16: chartroom.fleet.v1.Host.last_seen_time:type_name -> google.protobuf.Timestamp
 	10, // 17: chartroom.fleet.v1.Host.gaps:type_name -> chartroom.fleet.v1.Gap
 	8,  // 18: chartroom.fleet.v1.Host.findings:type_name -> chartroom.fleet.v1.Finding
-	15, // 19: chartroom.fleet.v1.Gap.from_time:type_name -> google.protobuf.Timestamp
-	15, // 20: chartroom.fleet.v1.Gap.to_time:type_name -> google.protobuf.Timestamp
-	15, // 21: chartroom.fleet.v1.Chart.create_time:type_name -> google.protobuf.Timestamp
-	15, // 22: chartroom.fleet.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	13, // 23: chartroom.fleet.v1.LogEntry.microsteps:type_name -> chartroom.fleet.v1.Microstep
-	14, // 24: chartroom.fleet.v1.LogEntry.effects:type_name -> chartroom.fleet.v1.Effect
-	1,  // 25: chartroom.fleet.v1.LogEntry.severity:type_name -> chartroom.fleet.v1.Severity
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	15, // 19: chartroom.fleet.v1.Host.engine_seen_time:type_name -> google.protobuf.Timestamp
+	15, // 20: chartroom.fleet.v1.Gap.from_time:type_name -> google.protobuf.Timestamp
+	15, // 21: chartroom.fleet.v1.Gap.to_time:type_name -> google.protobuf.Timestamp
+	15, // 22: chartroom.fleet.v1.Chart.create_time:type_name -> google.protobuf.Timestamp
+	15, // 23: chartroom.fleet.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	13, // 24: chartroom.fleet.v1.LogEntry.microsteps:type_name -> chartroom.fleet.v1.Microstep
+	14, // 25: chartroom.fleet.v1.LogEntry.effects:type_name -> chartroom.fleet.v1.Effect
+	1,  // 26: chartroom.fleet.v1.LogEntry.severity:type_name -> chartroom.fleet.v1.Severity
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_chartroom_fleet_v1_instance_proto_init() }

@@ -46,8 +46,21 @@ func (s *socket) say(t testing.TB, message string) {
 	}
 }
 
-// frame reads a frame.
+// frame reads a frame that says something.
 func (s *socket) frame(t testing.TB) string {
+	t.Helper()
+	for {
+		if text := s.next(t); text != alive {
+			return text
+		}
+	}
+}
+
+// alive is the frame that only says that the connection is.
+const alive = "{}"
+
+// next reads a frame.
+func (s *socket) next(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
@@ -197,6 +210,17 @@ func TestSocketAnswers(t *testing.T) {
 		if got := strings.ReplaceAll(s.frame(t), " ", ""); !strings.Contains(got, strings.ReplaceAll(test.want, " ", "")) {
 			t.Errorf("%s\ngave %s\nwithout %s", test.say, got, test.want)
 		}
+	}
+}
+
+// TestSocketIsAlive: a socket is never silent for the 8 s after which a page takes
+// it for dead, also when it watches nothing.
+func TestSocketIsAlive(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).socket(t)
+	start := time.Now()
+	if text := s.next(t); text != alive || time.Since(start) >= 8*time.Second {
+		t.Errorf("got %s after %v", text, time.Since(start))
 	}
 }
 

@@ -10,7 +10,8 @@
 // not seen waits in the read model, not here: views are coalesced to the
 // newest, and log entries beyond the bound end in a reset. A reader that takes
 // nothing for 15 s is cut off. Events sent through a socket are handed on in
-// their order, at most 64 wait; more are refused.
+// their order, at most 64 wait; more are refused. An empty frame goes out every 3 s,
+// so that a page can tell a silent fleet from a dead connection.
 //
 // Everything that a handler starts has ended when it returns.
 package stream
@@ -40,6 +41,9 @@ const (
 	sendQueue    = 64        // events that wait to be handed on
 	writeTimeout = 15 * time.Second
 	pingEvery    = 20 * time.Second
+	// aliveEvery is a part of what a page waits before it takes the connection for
+	// dead (8 s). A WebSocket ping would not do: scripts of a page do not see it.
+	aliveEvery = 3 * time.Second
 	// gather is the least time between two batches: what changes meanwhile is
 	// coalesced, and a page cannot paint faster anyway.
 	gather = 25 * time.Millisecond
@@ -123,6 +127,7 @@ func (s *socket) run(ctx context.Context) error {
 	g.Go(func() error { return s.watchAll(ctx, watches) })
 	g.Go(func() error { return s.sendAll(ctx, sends) })
 	g.Go(func() error { return s.ping(ctx) })
+	g.Go(func() error { return s.alive(ctx) })
 	return g.Wait()
 }
 
@@ -298,6 +303,18 @@ func (s *socket) ping(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// alive sends an empty frame now and then: a WatchResponse without a change.
+func (s *socket) alive(ctx context.Context) error {
+	for {
+		if err := pause(ctx, aliveEvery); err != nil {
+			return err
+		}
+		if err := s.writeProto(ctx, &fleetv1.WatchResponse{}); err != nil {
+			return err
 		}
 	}
 }

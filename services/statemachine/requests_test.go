@@ -209,8 +209,9 @@ func (r *rig) takeOver(host string) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		raised := r.store.Epoch(session.ShardOf(host)) > above // before it is asked, or the former owner may have answered
 		_, err := r.send("nobody@"+host, "x", "", nil)
-		if status.Code(err) == codes.NotFound && r.store.Epoch(session.ShardOf(host)) > above {
+		if status.Code(err) == codes.NotFound && raised {
 			return nil
 		}
 		select {

@@ -31,8 +31,8 @@ type Instance struct {
 	queue  []*snapshotv1.QueueEntry // by sequence
 	// queueBytes is what the queue takes, see entrySize.
 	queueBytes int
-	// known is the newest event that the store had when the instance was loaded:
-	// what came later was accepted here.
+	// known is the newest event that the store had when the instance was loaded, or
+	// that was sent to the application since: what came later is news to it.
 	known uint64
 	why   string // as of the last macrostep
 	// events are the descriptors that have a transition now, sorted; nil when

@@ -130,6 +130,9 @@ func (t *turn) advance() {
 		c.Delivery = &agentv1.Delivery{Sequence: e.GetSequence(), Name: e.GetName(), DataJson: e.GetDataJson()}
 	})
 	i.book.FlightCommand = c.GetCommandId()
+	if t.shard.commandable(i.view.GetHostId()) {
+		i.sent()
+	}
 	t.later(stimulus{origin: "runtime", event: "breaker.dispatched", data: map[string]any{"sequence": float64(e.GetSequence())},
 		summary: fmt.Sprintf("Event %d (%s) sent to the application.", e.GetSequence(), e.GetName())})
 }
@@ -183,15 +186,20 @@ func (t *turn) rewind(sequence uint64) {
 	t.trim()
 }
 
+// sent notes that the event in flight is on its way to the application: from then on
+// it may have been processed.
+func (i *Instance) sent() { i.known = max(i.known, i.book.Flight) }
+
 // overtaken takes in that the application has processed all events up to n. When
 // it was never sent so many, the store has lost what it knew (it was emptied, or is
 // an older copy), and the application would take what is numbered up to n for what it
 // has processed already, and answer it without acting. So what was accepted since is
-// numbered anew, after n.
+// numbered anew, after n. Nothing was sent under such a number
+// yet: commands wait until the host has listed all that it has.
 func (t *turn) overtaken(n uint64) {
 	i := t.instance
 	known := max(i.known, i.book.Delivered)
-	if n <= max(known, i.book.Flight) || n > maxSequence {
+	if n <= known || n > maxSequence {
 		return
 	}
 	t.land()

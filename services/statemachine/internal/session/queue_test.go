@@ -359,7 +359,7 @@ func TestEventsAreNumberedAfterWhatTheApplicationHas(t *testing.T) {
 			b.i.known = b.i.book.Accepted // as loaded
 			accept(tt.accepted)
 			if tt.flight {
-				b.i.book.Flight = 1 // sent, and processed
+				b.i.book.Flight, b.i.known = 1, 1 // sent, and processed
 			}
 			say("app.cursor", fmt.Sprintf(`{"run":"2026-01-01T00:00:00Z","sequence":%d}`, tt.cursor))
 			if tt.flight {

@@ -146,6 +146,7 @@ func (s *Shard) outgoing(c *agentv1.Command, b *bodies) *agentv1.Command {
 func (s *Shard) commands(hostID string, b *bodies) []*agentv1.Command {
 	var out []*agentv1.Command
 	for _, i := range s.on(hostID) {
+		i.sent()
 		for _, row := range i.outbox {
 			if row.GetHostId() == hostID {
 				out = append(out, s.outgoing(row.GetCommand(), b))
@@ -153,6 +154,13 @@ func (s *Shard) commands(hostID string, b *bodies) []*agentv1.Command {
 		}
 	}
 	return out
+}
+
+// commandable says whether commands to a host go out at once; others wait in the
+// outbox until its agent is there and has listed what was asked for.
+func (s *Shard) commandable(hostID string) bool {
+	h := s.hosts[hostID]
+	return h != nil && h.conn != nil && !h.relisting
 }
 
 // on lists the instances of a host by id.

@@ -272,7 +272,7 @@ func (t *turn) command(verb string, arguments map[string]any, fill func(*agentv1
 	row := &snapshotv1.OutboxRow{Command: c, HostId: i.view.GetHostId()}
 	i.outbox = append(i.outbox, row)
 	t.step().out.OutboxPut = append(t.step().out.OutboxPut, row)
-	if h := t.shard.hosts[row.GetHostId()]; h == nil || !h.relisting {
+	if t.shard.commandable(row.GetHostId()) {
 		t.group.then(&Command{Host: row.GetHostId(), Command: t.shard.outgoing(c, t.bodies)})
 	}
 	return c

@@ -164,6 +164,7 @@ func (ip *Interpreter) exitInterpreter(done Done) {
 			done.State = s.id
 			if s.donedata != nil {
 				_, done.Data, _ = s.donedata.evaluate(ip, true)
+				done.Data = plain(done.Data)
 			}
 		}
 	}

@@ -3,6 +3,7 @@
 package scxml
 
 import (
+	"slices"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
@@ -156,6 +157,18 @@ func (Log) Kind() string { return "log" }
 
 // Kind implements [Effect].
 func (Done) Kind() string { return "done" }
+
+// plain gives the send as it leaves the session.
+func (e Send) plain() Send {
+	e.Event = e.Event.plain()
+	if slices.ContainsFunc(e.Params, func(p Param) bool { return !datamodel.IsPlain(p.Value) }) {
+		e.Params = slices.Clone(e.Params)
+		for i := range e.Params {
+			e.Params[i].Value = plain(e.Params[i].Value)
+		}
+	}
+	return e
+}
 
 func (e Send) size() int {
 	n := len(e.SendID) + len(e.Target) + len(e.Type) + e.Event.size()

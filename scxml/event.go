@@ -48,6 +48,19 @@ type Event struct {
 	Raw string `json:"raw,omitempty"`
 }
 
+// plain gives v as JSON can say it, for what leaves the session.
+func plain(v any) any {
+	if datamodel.IsPlain(v) {
+		return v
+	}
+	return datamodel.Plain(v)
+}
+
+func (ev Event) plain() Event {
+	ev.Data = plain(ev.Data)
+	return ev
+}
+
 func (ev Event) size() int { return len(ev.Name) + len(ev.SendID) + len(ev.Raw) + sizeOf(ev.Data) }
 
 // Input is everything that a step may know about the world. Two calls with the

@@ -229,7 +229,7 @@ func (x *logging) execute(ip *Interpreter) error {
 		if err != nil {
 			return x.fail(err)
 		}
-		l.Value = v
+		l.Value = plain(v)
 	}
 	r := ip.record()
 	r.Log = append(r.Log, l)
@@ -303,7 +303,7 @@ func (ip *Interpreter) text(e *datamodel.Expr) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch v := v.(type) {
+	switch v := plain(v).(type) {
 	case string:
 		return v, nil
 	case nil:
@@ -389,8 +389,11 @@ func (p *payload) evaluate(ip *Interpreter, lenient bool) (params []Param, data 
 				}
 				// Nothing stands for what failed (SCXML 5.6.1, test 528).
 				ip.raiseFault(f)
-				data = nil
+				return params, nil, nil
 			}
+		}
+		if data == nil {
+			data = datamodel.NullValue{}
 		}
 		return params, data, nil
 	}

@@ -167,7 +167,11 @@ func (ip *Interpreter) Stop(in Input) (Macrostep, error) {
 // Seq). It is the only truth about them: after each step compare it with your
 // index. It is empty once the session has ended.
 func (ip *Interpreter) Pending() []Delayed {
-	return slices.Clone(ip.pending())
+	pending := slices.Clone(ip.pending())
+	for i := range pending {
+		pending[i].Send = pending[i].Send.plain()
+	}
+	return pending
 }
 
 // Next is the first of Pending; ok is false without one.

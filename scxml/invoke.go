@@ -122,16 +122,15 @@ func (ip *Interpreter) tryInvoke(x *invoke) error {
 	}
 	v := Invoke{ID: id, Type: typ, Src: src, Autoforward: x.autoforward, State: x.state.id}
 	if x.payload.content {
-		if v.Content = data; data != nil {
-			if x, ok := data.(datamodel.XML); ok {
-				v.Content = string(x)
-			}
+		v.Content = plain(data)
+		if x, ok := data.(datamodel.XML); ok {
+			v.Content = string(x)
 		}
 	}
 	if len(params) > 0 {
 		v.Data = make(map[string]any, len(params))
 		for _, p := range params {
-			v.Data[p.Name] = p.Value
+			v.Data[p.Name] = plain(p.Value)
 		}
 	}
 	ip.seldom().invocations = append(ip.seldom().invocations, &invocation{id, x})
@@ -166,7 +165,7 @@ func (ip *Interpreter) passToInvocations(ev Event) {
 			}
 		}
 		if v.decl.autoforward {
-			ip.emit(Forward{v.id, ev})
+			ip.emit(Forward{v.id, ev.plain()})
 		}
 	}
 }

@@ -241,7 +241,7 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 		}
 	}
 	if s.Type != SCXMLProcessor {
-		ip.emit(s)
+		ip.emit(s.plain())
 		return nil
 	}
 	switch {
@@ -266,7 +266,7 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 	case ip.invocation(strings.TrimPrefix(s.Target, "#_")) == nil:
 		return unreachable("there is no invocation %q", s.Target)
 	}
-	ip.emit(s)
+	ip.emit(s.plain())
 	return nil
 }
 

@@ -177,6 +177,10 @@ func (ip *Interpreter) keep(ev *Event) *Event {
 // beginMicrostep starts a record and counts.
 func (ip *Interpreter) beginMicrostep(ev *Event) {
 	w := ip.work
+	if ev != nil && !ip.chart.options.NoTrace && !datamodel.IsPlain(ev.Data) {
+		traced := ev.plain()
+		ev = &traced
+	}
 	switch {
 	case ip.chart.options.NoTrace:
 		w.untraced = Microstep{}

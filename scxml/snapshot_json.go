@@ -317,6 +317,9 @@ func restoreDelayed(raw []byte) (Delayed, error) {
 			OriginType: str(ev, "origintype"), InvokeID: str(ev, "invokeid"), Data: ev["data"],
 		},
 	}}
+	if d.Send.Content && d.Send.Event.Data == nil {
+		d.Send.Event.Data = datamodel.NullValue{}
+	}
 	if d.Seq, err = strconv.ParseUint(str(m, "seq"), 10, 64); err != nil {
 		return d, err
 	}

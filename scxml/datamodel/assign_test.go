@@ -100,11 +100,11 @@ func TestFixedNames(t *testing.T) {
 func TestPrototypeOfAll(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]any{
-		"({}).constructor['proto' + 'type'].foo = 7":                                                          nil,
-		"var o = {}, p = Object['getProto' + 'typeOf'](o); p.foo = 7; Object['setProto' + 'typeOf'](Math, p)": nil,
+		"({}).constructor['proto' + 'type'].foo = 7":                                                          Undefined{},
+		"var o = {}, p = Object['getProto' + 'typeOf'](o); p.foo = 7; Object['setProto' + 'typeOf'](Math, p)": Undefined{},
 		"Object.prototype.foo = 7":          7.0,
 		"Object.getPrototypeOf({}).foo = 7": 7.0,
-		"function C() {}; C['proto' + 'type'].toString = function() { return 'mine' }; var text = '' + new C()": nil,
+		"function C() {}; C['proto' + 'type'].toString = function() { return 'mine' }; var text = '' + new C()": Undefined{},
 	} {
 		l := ECMAScript()
 		s := l.NewStore(&fixedSystem{depth: 100, bytes: 1000}, []*Expr{l.Script(script)})

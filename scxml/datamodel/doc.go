@@ -14,7 +14,8 @@
 // # Values
 //
 // Canonical values are nil, bool, float64 (NaN, infinities and -0 included),
-// string, []any, map[string]any, [Undefined] and [XML].
+// string, []any, map[string]any, [Undefined] and [XML]. Plain values are those of
+// them that JSON can say, see [Plain].
 package datamodel
 
 import (
@@ -86,7 +87,7 @@ type System interface {
 type EventType string
 
 // Event is what `_event` shows. Data holds canonical values; nil shows as
-// undefined. It has the fields of scxml.Event, so that one is the other.
+// undefined, [NullValue] as null. It has the fields of scxml.Event, so that one is the other.
 type Event struct {
 	Name       string
 	Type       EventType
@@ -102,8 +103,8 @@ type Event struct {
 type Store interface {
 	// Declare makes id known; a new one has the value undefined.
 	Declare(id string) error
-	// Eval gives the value of e. The result is plain data: undefined inside
-	// objects is left out, and what is no data is an error.
+	// Eval gives the value of e in canonical form; it is the caller's. What is no
+	// data is an error.
 	Eval(e *Expr) (any, error)
 	// Bool gives the truth of e.
 	Bool(e *Expr) (bool, error)
@@ -144,6 +145,9 @@ var ErrInterrupted = errors.New("interrupted")
 
 // Undefined is the value of a location that was never assigned.
 type Undefined struct{}
+
+// NullValue is null as the data of an event, where nil says that there are none.
+type NullValue struct{}
 
 // XML is an XML document held as data; expressions see a small DOM.
 type XML string

@@ -322,7 +322,7 @@ func (m *machine) toJS(v any) goja.Value {
 
 func (m *machine) object(v any) goja.Value {
 	switch v := v.(type) {
-	case nil:
+	case nil, NullValue:
 		return goja.Null()
 	case Undefined:
 		return goja.Undefined()

@@ -63,20 +63,19 @@ func (s *ecmaStore) Declare(id string) error {
 
 func (s *ecmaStore) Eval(e *Expr) (any, error) {
 	if c, ok := e.prog.(*compiled); ok && c.isConstant {
-		return Plain(c.constant), nil
+		return c.constant, nil
 	}
 	if v, ok := s.tryFast(e); ok {
-		return Plain(v.plain()), nil
+		if v.kind == object {
+			return normalize(v.ref, 0)
+		}
+		return v.plain(), nil
 	}
 	v, err := s.run(e)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.m.export(v, s.sys.DataBytes())
-	if err != nil {
-		return nil, err
-	}
-	return Plain(out), nil
+	return s.m.export(v, s.sys.DataBytes())
 }
 
 func (s *ecmaStore) Bool(e *Expr) (bool, error) {

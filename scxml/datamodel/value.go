@@ -94,7 +94,7 @@ func normalize(v any, depth int) (any, error) {
 // -0 becomes 0. XML stays, and marshals as its text.
 func Plain(v any) any {
 	switch v := v.(type) {
-	case Undefined:
+	case Undefined, NullValue:
 		return nil
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -123,6 +123,29 @@ func Plain(v any) any {
 	}
 }
 
+// IsPlain says that [Plain] would change nothing.
+func IsPlain(v any) bool {
+	switch v := v.(type) {
+	case Undefined, NullValue:
+		return false
+	case float64:
+		return !math.IsNaN(v) && !math.IsInf(v, 0) && (v != 0 || !math.Signbit(v))
+	case []any:
+		for _, e := range v {
+			if !IsPlain(e) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, e := range v {
+			if !IsPlain(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // AppendCanonical appends the canonical bytes of a canonical value: JSON with
 // sorted keys. What JSON does not know is an object with the one key "$":
 //
@@ -131,7 +154,7 @@ func Plain(v any) any {
 //	{"$":{"$":value}}      an object whose one key is "$"
 func AppendCanonical(dst []byte, v any) []byte {
 	switch v := v.(type) {
-	case nil:
+	case nil, NullValue:
 		return append(dst, "null"...)
 	case bool:
 		return strconv.AppendBool(dst, v)

@@ -60,7 +60,7 @@ func numberValue(f float64) value { return value{kind: numeric, num: f} }
 // valueOf packs a canonical value, plain unpacks it.
 func valueOf(v any) value {
 	switch x := v.(type) {
-	case nil:
+	case nil, NullValue:
 		return value{kind: null}
 	case Undefined:
 		return value{kind: undefined}

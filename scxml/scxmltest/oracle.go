@@ -138,7 +138,13 @@ func (o *Oracle) Resume(stopped, now time.Time) {
 
 // Pending, Configuration, Invocations, Data and Finished are those of the
 // interpreter.
-func (o *Oracle) Pending() []scxml.Delayed { return slices.Clone(o.pending) }
+func (o *Oracle) Pending() []scxml.Delayed {
+	pending := slices.Clone(o.pending)
+	for i, d := range pending {
+		pending[i].Send = plainSend(d.Send)
+	}
+	return pending
+}
 
 // Configuration lists the active states.
 func (o *Oracle) Configuration() []string {
@@ -252,7 +258,7 @@ func (o *Oracle) external(ev scxml.Event) {
 			}
 		}
 		if attr(v.decl, "autoforward") == "true" {
-			o.emit(scxml.Forward{InvokeID: v.id, Event: ev})
+			o.emit(scxml.Forward{InvokeID: v.id, Event: plainEvent(ev)})
 		}
 	}
 	if enabled := o.selectTransitions(&ev); len(enabled) > 0 {
@@ -273,6 +279,7 @@ func (o *Oracle) exitInterpreter() {
 			done.State = s.ID
 			if s.DoneData != nil {
 				_, done.Data, _ = o.payload(s.DoneData, true)
+				done.Data = datamodel.Plain(done.Data)
 			}
 		}
 	}

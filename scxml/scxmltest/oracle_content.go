@@ -71,6 +71,10 @@ func (o *Oracle) raiseFault(err error) {
 }
 
 func (o *Oracle) record(ev *scxml.Event) {
+	if ev != nil {
+		traced := plainEvent(*ev)
+		ev = &traced
+	}
 	o.step.Microsteps = append(o.step.Microsteps, scxml.Microstep{Event: ev})
 	if most := or(o.limits.Microsteps, scxml.DefaultLimits().Microsteps); o.microsteps >= most {
 		o.fault = fmt.Sprintf("more than %d microsteps in one step", most)
@@ -176,7 +180,7 @@ func (o *Oracle) execute(e *scxml.Element, s *scxml.State) error {
 			if err != nil {
 				return err
 			}
-			l.Value = v
+			l.Value = datamodel.Plain(v)
 		}
 		r := o.current()
 		r.Log = append(r.Log, l)
@@ -267,6 +271,8 @@ func (o *Oracle) payload(e *scxml.Element, lenient bool) (params []scxml.Param, 
 				o.raiseFault(err)
 				err = nil
 			}
+		} else if data == nil {
+			data = datamodel.NullValue{}
 		}
 		return params, data, err
 	}
@@ -320,10 +326,25 @@ func (o *Oracle) send(e *scxml.Element) error {
 	return nil
 }
 
+// plainSend is the send as it leaves the session: values that JSON can say.
+func plainSend(s scxml.Send) scxml.Send {
+	s.Event = plainEvent(s.Event)
+	s.Params = slices.Clone(s.Params)
+	for i, p := range s.Params {
+		s.Params[i].Value = datamodel.Plain(p.Value)
+	}
+	return s
+}
+
+func plainEvent(ev scxml.Event) scxml.Event {
+	ev.Data = datamodel.Plain(ev.Data)
+	return ev
+}
+
 func (o *Oracle) dispatch(s scxml.Send) {
 	switch {
 	case s.Type != scxml.SCXMLProcessor:
-		o.emit(s)
+		o.emit(plainSend(s))
 	case s.Target == "#_internal":
 		ev := s.Event
 		ev.Type, ev.Origin, ev.OriginType = scxml.Internal, "", ""
@@ -351,7 +372,7 @@ func (o *Oracle) invoke(s *scxml.State, e *scxml.Element) {
 		if v.Data == nil {
 			v.Data = map[string]any{}
 		}
-		v.Data[p.Name] = p.Value
+		v.Data[p.Name] = datamodel.Plain(p.Value)
 	}
 	o.invocations = append(o.invocations, oracleInvocation{id, e, s})
 	o.emit(v)

@@ -4,7 +4,7 @@
 // after a power cut.
 
 import AxeBuilder from "@axe-core/playwright";
-import { expect, row, test } from "./rig";
+import { expect, green, row, test } from "./rig";
 
 test("a container appears, takes an event, and its log tells of it", async ({ page, request, rig }) => {
   const name = await rig.create(request, "hello");
@@ -93,14 +93,26 @@ test("a crash stands out in the log, the container comes back, and a click shows
 test("the page survives kill -9 of the server and goes on without a hole in the log", async ({ page, request, rig }) => {
   const name = await rig.create(request, "survivor");
   await page.goto(rig.url);
-  await row(page, name).getByRole("link").click();
-  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  const mine = row(page, name);
+  await expect(mine.locator(".pill")).toHaveClass("pill good");
   await rig.kill();
-  await expect(page.getByRole("status").first()).toContainText("connection lost");
+  await expect(page.getByRole("status").first()).toHaveText("connection lost");
+  await expect(page.getByRole("alert")).toContainText("The connection to chartroom is lost; last heard of at");
+  await expect(page.getByText(/Connecting again/)).toBeVisible();
   await expect(page.locator("main")).toHaveCSS("filter", "grayscale(1)");
+  await expect(green(page)).toHaveCount(0);
+  await expect(mine).toContainText(/was running.*last seen \d+ s ago/);
+  await expect(mine.getByRole("button", { name: "stop" })).toBeDisabled();
+  await expect(mine.getByTitle("cannot stop: the connection to chartroom is lost")).toBeVisible();
+  await mine.getByRole("link").click();
+  await expect(page.locator(".title .pill")).toHaveClass("pill unknown");
+  await expect(green(page)).toHaveCount(0);
+  await expect(page.getByRole("button", { name: "Send", exact: true })).toBeDisabled();
   await rig.up();
   await expect(page.getByRole("status").first()).toHaveText("live");
   await expect(page.locator("main")).toHaveCSS("filter", "none");
+  await expect(page.locator(".title .pill")).toHaveClass("pill good");
+  await expect(page.getByText(/Connecting again/)).toHaveCount(0);
   rig.murder(name);
   await expect(page.locator(".entry.error", { hasText: "docker.die" })).toBeVisible();
   const sequences = (await page.locator(".entry .sequence").allTextContents()).map((s) => Number(s.slice(1))).sort((a, b) => a - b);

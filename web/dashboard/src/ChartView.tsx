@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react";
 import { drawing } from "./api";
 import { words } from "./format";
 import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
+import { useFleet } from "./stream";
 
 const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
 
@@ -16,11 +17,21 @@ function geometry(chart: string, digest: string): Promise<GetDrawingResponseJson
   return asked;
 }
 
-/** ChartView draws what the server laid out, with the active states lit; without them it is the chart alone. */
-export function ChartView({ chart, digest, active }: { chart: string; digest: string; active?: readonly string[] }) {
+interface Props {
+  chart: string;
+  digest: string;
+  /** Without them it is the chart alone. */
+  active?: readonly string[];
+  /** The active states are only what was last known. */
+  unsure?: boolean;
+}
+
+/** ChartView draws what the server laid out, with the active states lit; without colour when they are unsure. */
+export function ChartView({ chart, digest, active, unsure = false }: Props) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
+  const { link } = useFleet();
   const canvas = useRef<HTMLDivElement>(null);
   // Where the window is too small for the drawing, what is active is in the middle.
   const lively = (active ?? []).join(" ");
@@ -39,7 +50,7 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
     return () => {
       current = false;
     };
-  }, [chart, digest]);
+  }, [chart, digest, link]); // what could not be read is read when the server is back
   if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
   if (!drawn) return <p className="empty">Drawing the chart…</p>;
   const lit = new Set(active ?? []);
@@ -48,11 +59,11 @@ export function ChartView({ chart, digest, active }: { chart: string; digest: st
   const nodes = shown ? within(drawn.nodes ?? [], shown) : (drawn.nodes ?? []);
   const ids = new Set(nodes.map((node) => node.id));
   const parents = new Set(nodes.map((node) => node.parent));
-  const text = active ? `Active states: ${active.map(words).join(", ") || "none"}` : "";
+  const text = active ? `${unsure ? "Last known" : "Active"} states: ${active.map(words).join(", ") || "none"}` : "";
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
   const box = `${Number(x) - 4} ${Number(y) - 4} ${Number(width) + 8} ${Number(height) + 8}`;
   return (
-    <figure className="chart">
+    <figure className={unsure ? "chart unsure" : "chart"}>
       {parts.length > 0 && (
         <div className="chips" role="group" aria-label="Part of the chart">
           {[...parts.map((node) => node.id ?? ""), WHOLE].map((id) => (

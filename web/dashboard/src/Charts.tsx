@@ -10,15 +10,16 @@ import { useNow } from "./useNow";
 
 /** Charts lists every chart and its versions; a click draws it and shows the document. */
 export function Charts() {
-  const { instances } = useFleet();
+  const { instances, link } = useFleet();
   const [charts, setCharts] = useState<ChartJson[]>();
   const [problem, setProblem] = useState("");
   const [chosen, setChosen] = useState<ChartJson>();
   const now = useNow();
+  useEffect(() => stream.watch({}), []);
   useEffect(() => {
-    stream.watch({});
+    setProblem("");
     readCharts().then(setCharts, (error: unknown) => setProblem(explain(error)));
-  }, []);
+  }, [link]); // what could not be read is read when the server is back
   const choose = (c: ChartJson) => void readChart(c.name ?? "", c.digest ?? "").then(setChosen, (error: unknown) => setProblem(explain(error)));
   if (problem) return <p className="empty">{problem}</p>;
   if (!charts) return <p className="empty">Reading the charts…</p>;

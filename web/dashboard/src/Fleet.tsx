@@ -144,7 +144,7 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
   );
 }
 
-/** StatePill says the state by sign, colour and word; a silent host is grey and says since when. */
+/** StatePill says the state by sign, colour and word; what is unknown is grey and says since when. */
 export function StatePill({ instance, now }: { instance: InstanceJson; now: number }) {
   const g = grade(instance);
   return (
@@ -152,7 +152,7 @@ export function StatePill({ instance, now }: { instance: InstanceJson; now: numb
       <span className={`pill ${g}`}>
         <span aria-hidden="true">{SIGN[g]}</span> {g === "unknown" ? `was ${words(instance.state ?? "")}` : words(instance.state ?? "")}
       </span>
-      {g === "unknown" && <small className="seen">last seen {ago(instance.lastSeenTime, now)}</small>}
+      {g === "unknown" && instance.lastSeenTime && <small className="seen">last seen {ago(instance.lastSeenTime, now)}</small>}
     </>
   );
 }

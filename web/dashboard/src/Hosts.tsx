@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useEffect } from "react";
 import { ago, clock } from "./format";
+import type { HostJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { stream, useFleet } from "./stream";
 import { useNow } from "./useNow";
 
@@ -20,9 +21,7 @@ export function Hosts() {
           <section key={host.hostId} className="card" data-host={host.hostId}>
             <h2>{host.hostId}</h2>
             <p>
-              <span className={`pill ${host.unknown ? "unknown" : host.engineReachable ? "good" : "error"}`}>
-                {host.unknown ? `? last seen ${ago(host.lastSeenTime, now)}` : host.engineReachable ? "● connected" : "✕ engine does not answer"}
-              </span>
+              <Agent host={host} now={now} />
             </p>
             <dl>
               <dt>Computer</dt>
@@ -31,7 +30,7 @@ export function Hosts() {
               </dd>
               <dt>Engine</dt>
               <dd>
-                {host.engineVersion ? `${host.engineVersion}, API ${host.engineApiVersion}` : "not known yet"}
+                <Engine host={host} now={now} />
               </dd>
               <dt>Agent</dt>
               <dd>{host.agentVersion}</dd>
@@ -61,6 +60,25 @@ export function Hosts() {
           </section>
         ))}
       </div>
+    </>
+  );
+}
+
+/** Agent says whether the agent's stream is open; whether its engine answers is said apart. */
+function Agent({ host, now }: { host: HostJson; now: number }) {
+  const seen = `last seen ${ago(host.lastSeenTime, now)}`;
+  if (host.unknown) return <span className="pill unknown">? {seen}</span>;
+  if (!host.connected) return <span className="pill unknown">? away, {seen}</span>;
+  return <span className="pill good">● connected</span>;
+}
+
+function Engine({ host, now }: { host: HostJson; now: number }) {
+  const version = host.engineVersion ? `${host.engineVersion}, API ${host.engineApiVersion}` : "not known yet";
+  if (host.unknown || !host.connected) return version;
+  if (host.engineReachable) return `${version}, answers`;
+  return (
+    <>
+      {version} <span className="pill error">✕ does not answer{host.engineSeenTime && `, last did ${ago(host.engineSeenTime, now)}`}</span>
     </>
   );
 }

@@ -81,7 +81,12 @@ export function InstancePage() {
       <Findings instance={instance} />
       <div className="columns">
         <div>
-          <ChartView chart={instance.chartName ?? ""} digest={instance.chartDigest ?? ""} active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])} />
+          <ChartView
+            chart={instance.chartName ?? ""}
+            digest={instance.chartDigest ?? ""}
+            active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])}
+            unsure={!selected && Boolean(instance.unknown)}
+          />
           {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
           <EventLog
             log={mine}
@@ -188,6 +193,7 @@ function Facts({ instance }: { instance: InstanceJson }) {
 }
 
 function SendForm({ instance }: { instance: InstanceJson }) {
+  const { link } = useFleet();
   const [said, setSaid] = useState("");
   const submit = (form: FormEvent<HTMLFormElement>) => {
     form.preventDefault();
@@ -213,7 +219,10 @@ function SendForm({ instance }: { instance: InstanceJson }) {
         {/* Of a container nobody knows what the application takes; a chart by itself tells. */}
         <datalist id="events">{!instance.target && (instance.enabledEvents ?? []).map((event) => <option key={event} value={event} />)}</datalist>
         <input name="data" aria-label="Event data as JSON" placeholder='data, such as {"n": 1}' />
-        <button type="submit">Send</button>
+        {/* An instance that is unknown can still be sent events; a server that is, cannot. */}
+        <button type="submit" disabled={link !== "open"} title={link === "open" ? undefined : "cannot send: the connection to chartroom is lost"}>
+          Send
+        </button>
       </form>
       <p role="status">{said}</p>
     </section>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useEffect, useState } from "react";
 import { output } from "./api";
+import { useFleet } from "./stream";
 
 const KEPT_CHARACTERS = 100_000;
 
@@ -18,8 +19,11 @@ export function Output({ id }: { id: string }) {
 }
 
 function Lines({ id }: { id: string }) {
+  const { link } = useFleet();
   const [text, setText] = useState("");
   useEffect(() => {
+    if (link !== "open") return undefined; // what was written stays; it is read again when the server is back
+    setText("");
     const abort = new AbortController();
     const add = (more: string) => setText((known) => (known + more).slice(-KEPT_CHARACTERS));
     output(id, abort.signal, add).then(
@@ -27,7 +31,7 @@ function Lines({ id }: { id: string }) {
       (error: unknown) => !abort.signal.aborted && add(`— ${error instanceof Error ? error.message : String(error)} —\n`),
     );
     return () => abort.abort();
-  }, [id]);
+  }, [id, link]);
   return (
     <pre className="output" tabIndex={0} aria-label="Output">
       {text || "Nothing yet."}

@@ -437,13 +437,18 @@ func TestWatchShowsWhatCameAfterTheList(t *testing.T) {
 	instance := func(why string) *fleetv1.WatchResponse {
 		return &fleetv1.WatchResponse{Change: &fleetv1.WatchResponse_Instance{Instance: &fleetv1.Instance{InstanceId: "web", State: "running", Why: why}}}
 	}
+	lost := instance("running since noon")
+	lost.GetInstance().Unknown, lost.GetInstance().UnknownReason = true, "the engine of h1 does not answer"
 	f := &fleet{changes: []*fleetv1.WatchResponse{
-		instance("old"), {Change: &fleetv1.WatchResponse_Synced{Synced: true}}, instance("new"),
+		instance("old"), {Change: &fleetv1.WatchResponse_Synced{Synced: true}}, instance("new"), lost,
 		{Change: &fleetv1.WatchResponse_RemovedInstanceId{RemovedInstanceId: "db"}},
 	}}
 	code, stdout, stderr := run(t, f, "", "watch")
 	if code != 0 || strings.Contains(stdout, "old") || !strings.Contains(stdout, "new") || !strings.Contains(stdout, "db") {
 		t.Errorf("exit code %d, stdout:\n%s%s", code, stdout, stderr)
+	}
+	if want := "running (unknown) the engine of h1 does not answer; last known: running since noon"; !strings.Contains(stdout, want) {
+		t.Errorf("lacks %q:\n%s", want, stdout)
 	}
 	if _, stdout, _ = run(t, f, "", "watch", "--all"); !strings.Contains(stdout, "old") {
 		t.Errorf("--all lacks what was there:\n%s", stdout)

@@ -97,12 +97,8 @@ func (a *app) printInstances(instances []*fleetv1.Instance) error {
 	messages := make([]proto.Message, 0, len(instances))
 	for _, i := range instances {
 		messages = append(messages, i)
-		why := i.GetWhy()
-		if i.GetUnknown() {
-			why = doubt(i, now) + "; last known: " + dash(why)
-		}
 		t.add(i.GetInstanceId(), stateOf(i), word(i.GetAdmission().String(), "ADMISSION_"), queueOf(i), newestSnapshot(i, now),
-			ago(i.GetUpdateTime(), now), dash(why), i.GetChartName(), dash(i.GetTarget().GetImage()),
+			ago(i.GetUpdateTime(), now), dash(whyOf(i, now)), i.GetChartName(), dash(i.GetTarget().GetImage()),
 			dash(short(i.GetTarget().GetContainerId())), dash(i.GetTarget().GetChannel()))
 	}
 	if len(instances) == 0 && a.output == "table" {
@@ -122,6 +118,14 @@ func stateOf(i *fleetv1.Instance) string {
 		return s + " (observed)"
 	}
 	return s
+}
+
+// whyOf says why an instance is as it is; of one that is unknown, first why that is.
+func whyOf(i *fleetv1.Instance, now time.Time) string {
+	if !i.GetUnknown() {
+		return i.GetWhy()
+	}
+	return doubt(i, now) + "; last known: " + dash(i.GetWhy())
 }
 
 // doubt says why an instance is unknown, and since when.

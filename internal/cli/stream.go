@@ -109,7 +109,7 @@ func (a *app) showChange(change *fleetv1.WatchResponse) error {
 	case change.GetInstance() != nil:
 		i := change.GetInstance()
 		fmt.Fprintf(w, "%s  %-30s %-14s %s\n", i.GetUpdateTime().AsTime().Local().Format("15:04:05.000"),
-			i.GetInstanceId(), stateOf(i), printable(i.GetWhy()))
+			i.GetInstanceId(), stateOf(i), printable(whyOf(i, time.Now())))
 	case change.GetLog() != nil:
 		a.showEntry(change.GetLog())
 	case change.GetHost() != nil:

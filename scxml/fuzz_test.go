@@ -42,6 +42,60 @@ const fuzzed = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" dat
   </parallel>
 </scxml>`
 
+// impossible gives snapshots that no session has, made of one that one has: a state
+// that is not active invokes, an invocation is there twice, and a delayed send is
+// there twice or has a number that was not given yet. The last is in order.
+func impossible(t testing.TB, c *Chart) [][]byte {
+	t.Helper()
+	ip, _, err := Start(c, Input{SessionID: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := ip.AppendJSON(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out [][]byte
+	text := string(good)
+	_, rest, _ := strings.Cut(text, `"pending":[`)
+	pending, _, _ := strings.Cut(rest, `],"invocations"`)
+	for _, change := range [][2]string{
+		{`"a1"`, `"a2"`},
+		{`"invocations":[`, `"invocations":[{"id":"j","state":"a1"},`},
+		{`"seq":"1"`, `"seq":"2"`},
+		{`"seq":"1"`, `"seq":"0"`},
+		{`"pending":[`, `"pending":[` + pending + ","},
+	} {
+		bad := strings.Replace(text, change[0], change[1], 1)
+		if bad == text {
+			t.Fatalf("nothing to change %s in: %s", change[0], text)
+		}
+		out = append(out, []byte(bad))
+	}
+	return append(out, good)
+}
+
+func TestRestoreRefusesTheImpossible(t *testing.T) {
+	t.Parallel()
+	d, err := Parse("fuzzed", []byte(fuzzed), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Compile(d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := impossible(t, c)
+	for _, b := range all[:len(all)-1] {
+		if _, err := Restore(c, b); !errors.Is(err, ErrBadSnapshot) {
+			t.Errorf("%v for %s", err, b)
+		}
+	}
+	if _, err := Restore(c, all[len(all)-1]); err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzRestore restores whatever bytes: an error, or a session whose snapshot
 // restores to itself.
 func FuzzRestore(f *testing.F) {
@@ -56,6 +110,9 @@ func FuzzRestore(f *testing.F) {
 	ip, _, err := Start(c, Input{SessionID: "s", Name: "n", InvokeID: "i", IOProcessors: map[string]string{"t": "l"}})
 	if err != nil {
 		f.Fatal(err)
+	}
+	for _, b := range impossible(f, c) {
+		f.Add(b)
 	}
 	for range 3 {
 		for _, save := range []func([]byte) ([]byte, error){ip.AppendSnapshot, ip.AppendJSON} {

@@ -393,6 +393,20 @@ func (ip *Interpreter) checkParts() error {
 	if !slices.IsSortedFunc(ip.rare.pending, compareDelayed) {
 		return errors.New("delayed sends are not in order")
 	}
+	numbers := map[uint64]bool{}
+	for _, d := range ip.rare.pending {
+		if d.Seq == 0 || d.Seq > ip.rare.delays || numbers[d.Seq] {
+			return fmt.Errorf("delayed send %d is not one of the %d that were made, or is there twice", d.Seq, ip.rare.delays)
+		}
+		numbers[d.Seq] = true
+	}
+	running := map[*invoke]bool{}
+	for _, v := range ip.rare.invocations {
+		if !ip.configuration.set.has(v.decl.state.order) || running[v.decl] {
+			return fmt.Errorf("invocation %q is there twice, or its state %q is not active", v.id, v.decl.state.id)
+		}
+		running[v.decl] = true
+	}
 	for h, states := range ip.rare.history {
 		if !h.kind.IsHistory() {
 			return fmt.Errorf("%q is no history", h.id)

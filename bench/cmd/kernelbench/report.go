@@ -29,6 +29,43 @@ var goals = []goal{
 	{"bytes a session", "lifecycle", "xstate", func(o, t *Row) float64 { return *t.BytesPer / *o.BytesPer }, 1},
 }
 
+// bound is a figure of the kernel that must not be larger.
+type bound struct {
+	what, chart string
+	value       func(*Row) *float64
+	most        float64
+}
+
+func allocations(r *Row) *float64 { return r.Allocs }
+
+var bounds = []bound{
+	{"allocations an event", "toggle", allocations, 0},
+	{"allocations an event", "lifecycle", allocations, 0},
+	{"allocations an event", "parallel4-one", allocations, 0},
+	{"allocations an event", "parallel4-all", allocations, 0},
+	{"allocations an event", "guard", allocations, 0},
+	{"bytes a session", "lifecycle", func(r *Row) *float64 { return r.BytesPer }, 512},
+	{"bytes a snapshot", "lifecycle", func(r *Row) *float64 { return r.SnapshotBytes }, 64},
+}
+
+// verdicts says of each goal and bound whether it was reached, a line each.
+func verdicts(rows []*Row) []string {
+	var out []string
+	for _, g := range goals {
+		out = append(out, g.line(rows))
+	}
+	for _, b := range bounds {
+		verdict, got := "missed", "not measured"
+		if v := b.value(find(rows, b.chart, "chartroom")); v != nil {
+			if got = fmt.Sprintf("%.4g", *v); *v <= b.most {
+				verdict = "reached"
+			}
+		}
+		out = append(out, fmt.Sprintf("%s, %s: %s, wanted at most %g: %s", b.chart, b.what, got, b.most, verdict))
+	}
+	return out
+}
+
 func find(rows []*Row, chart, engine string) *Row {
 	for _, r := range rows {
 		if r.Chart == chart && r.Engine == engine {
@@ -68,8 +105,8 @@ func tables(rows []*Row) string {
 	}
 	w.Flush()
 	b.WriteByte('\n')
-	for _, g := range goals {
-		b.WriteString(g.line(rows) + "\n")
+	for _, line := range verdicts(rows) {
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }
@@ -101,8 +138,8 @@ after its start and %d events; snapshots are taken and restored as text or bytes
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells(rows, r), " | "))
 	}
 	b.WriteString("\nGoals:\n\n")
-	for _, g := range goals {
-		b.WriteString("- " + g.line(rows) + "\n")
+	for _, line := range verdicts(rows) {
+		b.WriteString("- " + line + "\n")
 	}
 	if held != "" {
 		b.WriteString("\n" + held + "\n")

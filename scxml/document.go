@@ -138,6 +138,8 @@ type Element struct {
 	Attrs       []Attr
 	Children    []Node
 	Position
+	// prefix is that of the name.
+	prefix string
 }
 
 // Node is either an element or text: exactly one of the two is set, except
@@ -151,6 +153,7 @@ type Node struct {
 // Namespace declarations are kept with Space "xmlns".
 type Attr struct {
 	Space, Name, Value string
+	prefix             string
 }
 
 // Attribute gives the value of an attribute; namespace is empty for attributes

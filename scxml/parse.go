@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -107,9 +108,9 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 						return nil, fail(at, "attribute %q occurs twice", a.Name.Local)
 					}
 				}
-				e.Attrs = append(e.Attrs, Attr{a.Name.Space, a.Name.Local, a.Value})
+				e.Attrs = append(e.Attrs, Attr{Space: a.Name.Space, Name: a.Name.Local, Value: a.Value})
 			}
-			declared.add(e, 1)
+			declared.open(e)
 			if prefix, ok := declared.unbound(e); ok {
 				return nil, fail(at, "prefix %q is not declared", prefix)
 			}
@@ -121,7 +122,7 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			}
 			open = append(open, e)
 		case xml.EndElement:
-			declared.add(open[len(open)-1], -1)
+			declared.close(open[len(open)-1])
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) == 0 {
@@ -182,15 +183,37 @@ func (l latin1) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// namespaces counts the declarations that are in force.
-type namespaces map[string]int
+// namespaces are those in force, with the prefixes that stand for them, the
+// innermost last; the default namespace has the empty prefix.
+type namespaces map[string][]string
 
-func (n namespaces) add(e *Element, count int) {
+// open takes what e declares into force, and notes the prefixes in e: the decoder
+// tells only what they stand for.
+func (n namespaces) open(e *Element) {
 	for _, a := range e.Attrs {
 		if a.Space == "xmlns" {
-			n[a.Value] += count
+			n[a.Value] = append(n[a.Value], a.Name)
 		}
 	}
+	e.prefix = n.prefix(e.Space)
+	for i, a := range e.Attrs {
+		e.Attrs[i].prefix = n.prefix(a.Space)
+	}
+}
+
+func (n namespaces) close(e *Element) {
+	for _, a := range e.Attrs {
+		if a.Space == "xmlns" {
+			n[a.Value] = n[a.Value][:len(n[a.Value])-1]
+		}
+	}
+}
+
+func (n namespaces) prefix(space string) string {
+	if prefixes := n[space]; len(prefixes) > 0 {
+		return prefixes[len(prefixes)-1]
+	}
+	return ""
 }
 
 // unbound finds a prefix of e that is not declared. The decoder leaves it as the
@@ -201,7 +224,7 @@ func (n namespaces) unbound(e *Element) (prefix string, found bool) {
 		case "", "xmlns", "xml", "http://www.w3.org/XML/1998/namespace":
 			return true
 		}
-		return n[space] > 0
+		return len(n[space]) > 0
 	}
 	if !declared(e.Space) {
 		return e.Space, true
@@ -276,19 +299,27 @@ func (e *Element) inner() string {
 		if c.Element == nil {
 			_, _ = escapeText.WriteString(&b, c.Text)
 		} else {
-			c.Element.write(&b, "")
+			c.Element.write(&b, nil)
 		}
 	}
 	return strings.TrimSpace(b.String())
 }
 
-// write writes e, with space being the default namespace in force.
-func (e *Element) write(b *strings.Builder, space string) {
-	b.WriteString("<" + e.Name)
-	if e.Space != space {
-		attribute(b, "xmlns", e.Space)
+// write writes e, with the namespaces in force by their prefixes.
+func (e *Element) write(b *strings.Builder, scope map[string]string) {
+	name := e.Name
+	if e.prefix != "" {
+		name = e.prefix + ":" + name
 	}
-	prefixes := 0
+	b.WriteString("<" + name)
+	own := map[string]string{}
+	declare := func(prefix, space string) {
+		if _, here := own[prefix]; !here && scope[prefix] != space {
+			own[prefix] = space
+			attribute(b, strings.TrimSuffix("xmlns:"+prefix, ":"), space)
+		}
+	}
+	declare(e.prefix, e.Space)
 	for _, a := range e.Attrs {
 		switch a.Space {
 		case "":
@@ -297,10 +328,21 @@ func (e *Element) write(b *strings.Builder, space string) {
 		case "xml", "http://www.w3.org/XML/1998/namespace":
 			attribute(b, "xml:"+a.Name, a.Value)
 		default:
-			prefixes++
-			prefix := fmt.Sprintf("ns%d", prefixes)
-			attribute(b, "xmlns:"+prefix, a.Space)
+			prefix := a.prefix
+			for i := 1; prefix == "" || own[prefix] != "" && own[prefix] != a.Space; i++ {
+				prefix = fmt.Sprintf("ns%d", i)
+			}
+			declare(prefix, a.Space)
 			attribute(b, prefix+":"+a.Name, a.Value)
+		}
+	}
+	if len(own) > 0 {
+		inherited := scope
+		scope = maps.Clone(own)
+		for prefix, space := range inherited {
+			if _, here := own[prefix]; !here {
+				scope[prefix] = space
+			}
 		}
 	}
 	if len(e.Children) == 0 {
@@ -312,10 +354,10 @@ func (e *Element) write(b *strings.Builder, space string) {
 		if c.Element == nil {
 			_, _ = escapeText.WriteString(b, c.Text)
 		} else {
-			c.Element.write(b, e.Space)
+			c.Element.write(b, scope)
 		}
 	}
-	b.WriteString("</" + e.Name + ">")
+	b.WriteString("</" + name + ">")
 }
 
 func attribute(b *strings.Builder, name, value string) {

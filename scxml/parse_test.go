@@ -5,6 +5,7 @@ package scxml_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -193,6 +194,25 @@ func TestEncodings(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if d.State("größe") == nil {
 			t.Errorf("%s: the state is called %q", name, d.States[0].ID)
+		}
+	}
+}
+
+// XML inside a document keeps its prefixes, and says what they stand for where it
+// stands alone.
+func TestInlineXMLKeepsItsNames(t *testing.T) {
+	t.Parallel()
+	for inline, want := range map[string]string{
+		`<b:books xmlns:b="urn:b"><b:book title="t1"/></b:books>`:                 `<b:books xmlns:b="urn:b"><b:book title="t1"/></b:books>`,
+		`<o:a o:x="1"><o:b/><c xmlns="urn:c" xmlns:d="urn:d" d:y="2"/></o:a>`:     `<o:a xmlns:o="urn:o" o:x="1"><o:b/><c xmlns="urn:c" xmlns:d="urn:d" d:y="2"/></o:a>`,
+		`<a xmlns="" o:x="1"><o:b xmlns:o="urn:p" o:x="2"/></a>`:                  `<a xmlns:o="urn:o" o:x="1"><o:b xmlns:o="urn:p" o:x="2"/></a>`,
+		`<p:a xmlns:p="urn:p"><p:b xmlns:q="urn:p" p:x="1"><p:c/></p:b></p:a>`:    `<p:a xmlns:p="urn:p"><q:b xmlns:q="urn:p" q:x="1"><q:c/></q:b></p:a>`,
+		`<o:a xmlns:p="urn:p"><o:b xmlns:o="urn:p" p:x="1"><o:c/></o:b></o:a>`:    `<o:a xmlns:o="urn:o"><o:b xmlns:o="urn:p" o:x="1"><o:c/></o:b></o:a>`,
+		`<a xmlns="urn:a" xmlns:q="urn:q" q:x="1"><b xmlns="urn:q" q:y="2"/></a>`: `<a xmlns="urn:a" xmlns:q="urn:q" q:x="1"><b xmlns="urn:q" xmlns:ns1="urn:q" ns1:y="2"/></a>`,
+	} {
+		ip := begin(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:o="urn:o" version="1.0"><datamodel><data id="d">`+inline+`</data></datamodel><state id="s"/></scxml>`, scxml.Options{})
+		if got, _ := ip.Value("d"); fmt.Sprint(got) != want {
+			t.Errorf("%s\nbecomes %v\nwant    %s", inline, got, want)
 		}
 	}
 }

@@ -108,6 +108,7 @@ test("the page survives kill -9 of the server and goes on without a hole in the 
   await expect(page.locator(".title .pill")).toHaveClass("pill unknown");
   await expect(green(page)).toHaveCount(0);
   await expect(page.getByRole("button", { name: "Send", exact: true })).toBeDisabled();
+  await expect(page.getByText("The log is not read yet.")).toBeVisible();
   await rig.up();
   await expect(page.getByRole("status").first()).toHaveText("live");
   await expect(page.locator("main")).toHaveCSS("filter", "none");

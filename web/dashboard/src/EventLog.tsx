@@ -12,6 +12,8 @@ const SECOND_LINE = 18;
 
 interface Props {
   log: readonly LogEntryJson[];
+  /** False until the log was read: then nothing in it does not mean that nothing happened. */
+  read: boolean;
   /** Warnings and errors older than the log; empty until readProblems was called. */
   problems: readonly LogEntryJson[];
   selected: LogEntryJson | undefined;
@@ -24,7 +26,7 @@ interface Props {
 }
 
 /** EventLog lists what happened, newest first; a click shows the chart as it was then. */
-export function EventLog({ log, problems, selected, select, readProblems, older, findError }: Props) {
+export function EventLog({ log, read, problems, selected, select, readProblems, older, findError }: Props) {
   const [problemsOnly, setProblemsOnly] = useState(false);
   const [wanted, setWanted] = useState<string>();
   const [said, setSaid] = useState("");
@@ -109,7 +111,7 @@ export function EventLog({ log, problems, selected, select, readProblems, older,
             );
           })}
         </div>
-        {rows.length === 0 && <p className="empty">{problemsOnly ? "No warnings or errors." : "Nothing has happened yet."}</p>}
+        {rows.length === 0 && <p className="empty">{!read ? "The log is not read yet." : problemsOnly ? "No warnings or errors." : "Nothing has happened yet."}</p>}
       </div>
     </section>
   );

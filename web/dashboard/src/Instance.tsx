@@ -90,6 +90,7 @@ export function InstancePage() {
           {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
           <EventLog
             log={mine}
+            read={synced}
             problems={problems}
             selected={selected}
             select={setSelected}

@@ -56,7 +56,7 @@ function Banner() {
   return (
     <div className="banner">
       <span role="alert">
-        {heard ? `The connection to chartroom is lost; last heard of at ${clock(new Date(heard).toISOString(), now)}. What is shown was last known then.` : "There is no connection to chartroom."}
+        {heard ? `The connection to chartroom is lost; last heard of at ${clock(new Date(heard).toISOString(), now)}. What is shown was last known then, and nothing can be asked for.` : "There is no connection to chartroom."}
       </span>{" "}
       {/* Not in the alert, which would be read out each second. */}
       <span>{seconds > 0 ? `Connecting again in ${seconds} s…` : "Connecting again…"}</span>

@@ -46,8 +46,7 @@ test("from the engine's event to paint", async ({ page, request, rig }) => {
   for (let round = 0; round < ROUNDS; round++) {
     await expect(page.locator(state("running"))).toBeVisible();
     const death = await watchFor(page, ".entry.error", "docker.die");
-    const killed = Date.now();
-    rig.murder(name);
+    const killed = rig.murder(name);
     const seen = await death.seen();
     kills.push(seen - killed);
     deaths.push(seen - rig.happened(name, "die", killed));

@@ -192,9 +192,13 @@ export class Rig {
     docker("rm", "--force", name);
   }
 
-  /** murder ends the container's process from the host, which no engine command does. */
-  murder(name: string): void {
-    process.kill(Number(docker("inspect", "-f", "{{.State.Pid}}", name)), "SIGKILL");
+  /** murder ends the container's process from the host, which no engine command does, and says when, in ms since 1970. */
+  murder(name: string): number {
+    const pid = Number(docker("inspect", "-f", "{{.State.Pid}}", name));
+    if (!pid) throw new Error(`${name} does not run`);
+    const now = Date.now();
+    process.kill(pid, "SIGKILL");
+    return now;
   }
 
   /** happened says when the engine says that something happened to a container, last, in ms since 1970. */

@@ -163,9 +163,11 @@ func (w *Worker) fire(s *Shard, b *Batch, in *timer, now time.Time) {
 func (w *Worker) adopt(b *Batch, s *Shard, now time.Time) {
 	if old, ok := w.shards[s.number]; ok {
 		w.down(old, Unavailable("shard %d is loaded again", s.number))
-		if g, ok := b.byShard[s.number]; ok && g.shard == old {
-			g.drop(Unavailable("shard %d is loaded again", s.number))
-		}
+	}
+	// Steps of the life before, perhaps of a shard that was given up meanwhile: this
+	// one was acquired under another nonce, and a write has one group a shard.
+	if g, ok := b.byShard[s.number]; ok {
+		g.drop(Unavailable("shard %d is loaded again", s.number))
 	}
 	w.shards[s.number] = s
 	s.free, s.held, s.missing = &w.free, &w.held, w.missing

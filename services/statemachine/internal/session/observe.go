@@ -143,8 +143,13 @@ func (t *turn) observe(o *Observation) {
 		}
 	}
 	if f.GetEvent() == "app.cursor" {
-		t.overtaken(number(data["sequence"]))
-		return // the chart has heard of the run
+		if t.overtaken(number(data["sequence"])) && i.book.Ready {
+			// The answer that the chart waits for was told to the store that is
+			// lost, and does not come again.
+			data["error"] = ""
+			t.run(stimulus{origin: "observation", event: "app.answer", data: data, inferred: true})
+		}
+		return // else the chart has heard of the run
 	}
 	if n := number(data["sequence"]); f.GetEvent() == "app.answer" && t.unasked(n) {
 		if n > i.book.Delivered { // else it is told again

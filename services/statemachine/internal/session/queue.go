@@ -194,13 +194,13 @@ func (i *Instance) sent() { i.known = max(i.known, i.book.Flight) }
 // it was never sent so many, the store has lost what it knew (it was emptied, or is
 // an older copy), and the application would take what is numbered up to n for what it
 // has processed already, and answer it without acting. So what was accepted since is
-// numbered anew, after n. Nothing was sent under such a number
+// numbered anew, after n, and true is given. Nothing was sent under such a number
 // yet: commands wait until the host has listed all that it has.
-func (t *turn) overtaken(n uint64) {
+func (t *turn) overtaken(n uint64) bool {
 	i := t.instance
 	known := max(i.known, i.book.Delivered)
 	if n <= known || n > maxSequence {
-		return
+		return false
 	}
 	t.land()
 	out, k := t.step().out, i.firstAfter(known)
@@ -225,6 +225,7 @@ func (t *turn) overtaken(n uint64) {
 	i.book.Delivered, i.book.Accepted, i.known = n, n+uint64(len(later)), n
 	i.book.Trimmed, i.book.Stalled = max(i.book.Trimmed, n), false
 	t.remark(fleetv1.Severity_SEVERITY_WARNING, "queue.renumbered", sentence)
+	return true
 }
 
 // diedInFlight counts a death against the entry in flight, if there is one,

@@ -187,10 +187,9 @@ func (a *app) suiteCommand() *cobra.Command {
 					return err
 				}
 			}
+			var unwritten error
 			if junit != "" {
-				if err := writeJUnit(junit, run); err != nil {
-					return err
-				}
+				unwritten = writeJUnit(junit, run)
 			}
 			if laidOut {
 				if err := a.encodeAny(run.summary()); err != nil {
@@ -198,6 +197,9 @@ func (a *app) suiteCommand() *cobra.Command {
 				}
 			}
 			fmt.Fprintf(run.out, "%d passed, %d failed\n", run.passed, run.failed)
+			if unwritten != nil {
+				return unwritten
+			}
 			if run.failed > 0 {
 				return codeError{Findings, errors.New("")}
 			}

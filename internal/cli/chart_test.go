@@ -196,6 +196,10 @@ func TestChartTest(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), `<testsuite name="chart test" tests="5" failures="1" skipped="2">`) {
 		t.Errorf("report %v:\n%s", err, b)
 	}
+	code, out, fault = run(t, nil, "", "chart", "test", filepath.Join(dir, "door.txt"), "--junit", filepath.Join(dir, "nowhere", "report.xml"))
+	if code != 3 || !strings.HasSuffix(out, "1 passed, 0 failed\n") || !strings.Contains(fault, "nowhere") {
+		t.Errorf("a report that cannot be written: exit code %d, %s%s", code, out, fault)
+	}
 	code, out, _ = run(t, nil, "", "chart", "test", "--manual", dir)
 	if code != 8 || !strings.Contains(out, "manual   4: It MUST pass.\n") || !strings.Contains(out, "  | log hi\n") || !strings.HasSuffix(out, "1 passed, 1 failed\n") {
 		t.Errorf("manual: exit code %d:\n%s", code, out)

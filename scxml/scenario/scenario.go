@@ -123,6 +123,7 @@ func Play(file string, text []byte, c Config, restore bool) ([]byte, error) {
 	}
 	p.start = p.now
 	var out bytes.Buffer
+	compared := false
 	lines := strings.SplitAfter(string(text), "\n")
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
@@ -139,6 +140,7 @@ func Play(file string, text []byte, c Config, restore bool) ([]byte, error) {
 			p.out.WriteString(result)
 			continue
 		}
+		compared = true
 		if !strings.HasSuffix(line, "\n") {
 			out.WriteByte('\n')
 		}
@@ -150,6 +152,9 @@ func Play(file string, text []byte, c Config, restore bool) ([]byte, error) {
 	}
 	if p.out.Len() > 0 {
 		return nil, fmt.Errorf("%s: the last commands have no ----", file)
+	}
+	if !compared {
+		return nil, fmt.Errorf("%s: it tests nothing: there is no ----", file)
 	}
 	return out.Bytes(), nil
 }

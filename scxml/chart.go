@@ -3,8 +3,11 @@
 package scxml
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,6 +95,9 @@ type dataItem struct {
 // Expressions that are wrong raise error.execution when they are evaluated
 // (SCXML 5.9) and are listed by [Chart.Problems].
 func Compile(d *Document, o Options) (*Chart, error) {
+	if d == nil {
+		return nil, errors.New("compile chart: no document")
+	}
 	c := &Chart{doc: d, options: o, limits: o.Limits.resolved(), byID: make(map[string]*state, len(d.States))}
 	name := d.Datamodel
 	if name == "" {
@@ -369,31 +375,25 @@ func (k *compiler) content(e *Element) (*datamodel.Expr, any) {
 	return nil, v
 }
 
-// parseDelay reads a CSS2 time (SCXML 6.2.4): "1.5s", "200ms".
+// delayForm is a time as CSS2 writes it, units in any case, and with the units that
+// only the schema of SCXML has (Duration.datatype: m, h, d).
+var delayForm = regexp.MustCompile(`^\+?([0-9]*\.?[0-9]+)(ms|s|m|h|d)$`)
+
+var delayUnits = map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+
+// parseDelay reads a delay (SCXML 6.2.4): "1.5s", "200ms".
 func parseDelay(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
-	var unit float64
-	var digits string
-	switch {
-	case strings.HasSuffix(s, "ms"):
-		unit, digits = float64(time.Millisecond), s[:len(s)-2]
-	case strings.HasSuffix(s, "s"):
-		unit, digits = float64(time.Second), s[:len(s)-1]
-	default:
-		if s == "0" {
-			return 0, nil
-		}
+	if s == "0" {
+		return 0, nil
+	}
+	m := delayForm.FindStringSubmatch(strings.ToLower(s))
+	if m == nil {
 		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
 	}
-	var f float64
-	if strings.Trim(digits, "0123456789.") != "" || digits == "" {
-		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
-	}
-	if _, err := fmt.Sscanf(digits, "%g", &f); err != nil || strings.Count(digits, ".") > 1 {
-		return 0, fmt.Errorf("delay %q is no time such as 1.5s or 200ms", shorten(s))
-	}
-	if f*unit >= float64(maxDelay) {
+	f, err := strconv.ParseFloat(m[1], 64)
+	if f *= float64(delayUnits[m[2]]); err != nil || f >= float64(maxDelay) {
 		return 0, fmt.Errorf("delay %q is too long", shorten(s))
 	}
-	return time.Duration(f * unit), nil
+	return time.Duration(f), nil
 }

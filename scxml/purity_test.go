@@ -19,7 +19,7 @@ import (
 var allowedImports = map[string][]string{
 	".": {
 		"bufio", "bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
-		"maps", "math/bits", "net/url", "slices", "strconv", "strings", "time", "unicode/utf16",
+		"maps", "math/bits", "net/url", "regexp", "slices", "strconv", "strings", "time", "unicode/utf16",
 		// For what a chart remembers (tables.go): a pool and atomic pointers.
 		"encoding/binary", "sync", "sync/atomic",
 		"github.com/chartroom/chartroom/scxml/datamodel",

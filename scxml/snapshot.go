@@ -145,6 +145,9 @@ func lengthBefore(dst []byte, at int) []byte {
 // [Interpreter.Resume] is called and moves those that ask for it. The error wraps [ErrBadSnapshot], or [ErrUnknownState] when the snapshot is of a
 // chart with other states.
 func Restore(c *Chart, snapshot []byte) (*Interpreter, error) {
+	if c == nil {
+		return nil, errors.New("restore session: no chart")
+	}
 	var ip *Interpreter
 	var err error
 	if len(snapshot) > 0 && snapshot[0] == '{' {

@@ -71,6 +71,9 @@ func TestFindings(t *testing.T) {
 			if test.want == "" && found != "" {
 				t.Errorf("findings %s, want none", found)
 			}
+			if n := strings.Count(found, "is no time"); n > 1 {
+				t.Errorf("findings %s, want one of the delay", found)
+			}
 			for want := range strings.SplitSeq(test.want, "; ") {
 				if !strings.Contains(found, want) {
 					t.Errorf("findings %s, want %s", found, want)

@@ -31,7 +31,6 @@ var (
 	inCall    = regexp.MustCompile(`\bIn\(\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\)`)
 	firstName = regexp.MustCompile(`^\s*([\p{L}_$][\p{L}\p{N}_$]*)`)
 	words     = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
-	cssTime   = regexp.MustCompile(`^\s*([0-9]*\.?[0-9]+(ms|s)|0)\s*$`)
 )
 
 // names walks all elements of SCXML and looks at what they name.
@@ -66,10 +65,6 @@ func (l *linter) names() {
 		case "cancel":
 			if id, ok := e.Attribute("", "sendid"); ok && !sendIDs[id] && !dynamicSend {
 				l.find(e.Position, Warning, RuleUnknown, "no <send> has the id %q", id)
-			}
-		case "send":
-			if v, ok := e.Attribute("", "delay"); ok && !cssTime.MatchString(v) {
-				l.find(e.Position, Error, RuleValue, "delay %q is no time such as 1.5s or 200ms", v)
 			}
 		case "transition":
 			for d := range strings.FieldsSeq(attr(e, "event")) {

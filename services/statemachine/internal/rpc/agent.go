@@ -91,7 +91,7 @@ func (a agentServer) cloned(stream agentv1.AgentService_ConnectServer, hello *ag
 	_ = a.c.Owner.Post(stream.Context(), &session.HostFinding{Host: host, Finding: &fleetv1.Finding{
 		Code: "host.cloned", Severity: fleetv1.Severity_SEVERITY_ERROR,
 		Message: fmt.Sprintf("A second agent (%s) tried to connect as this host.", hello.GetDisplayName()),
-		Fix:     "chartroom dockeragent --host-id OTHER --state EMPTY_DIRECTORY",
+		Fix:     "dockeragent --host-id OTHER --state EMPTY_DIRECTORY",
 	}})
 	_ = stream.Send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Refusal{
 		Refusal: &agentv1.Refusal{Reason: "HOST_ID_IN_USE", Message: message}}})

@@ -34,6 +34,8 @@ func TestREST(t *testing.T) {
 		{name: "unknown instance", path: "/v1/instances/nobody", code: 404, reason: "INSTANCE_UNKNOWN"},
 		{name: "ambiguous name", path: "/v1/instances/twin", code: 400, reason: "INSTANCE_AMBIGUOUS", contains: "twin@h2"},
 		{name: "bad id", path: "/v1/instances/a%20b", code: 400, reason: "ARGUMENT_INVALID"},
+		{name: "id that is not UTF-8", path: "/v1/instances/%ff", code: 400, reason: "ARGUMENT_INVALID", contains: "UTF-8"},
+		{name: "query that is not UTF-8", path: "/v1/instances?state=%ff", code: 400, reason: "ARGUMENT_INVALID"},
 		{name: "send", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"hi","data":{"a":1}}`, code: 200, contains: `"outcome":"OUTCOME_QUEUED"`},
 		{name: "send to nobody", method: "POST", path: "/v1/instances/nobody@h9:send", body: `{"event":"full"}`, code: 429, reason: "QUEUE_FULL"},
 		{name: "refused by state", method: "POST", path: "/v1/instances/bot1:send", body: `{"event":"system.stop"}`, code: 409, reason: "STATE_REFUSES", contains: `"allowedIntents":["system.start"]`},

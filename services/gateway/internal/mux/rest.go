@@ -75,6 +75,10 @@ func visible(err error) error {
 		// The body was read, but is too much for the message that it became.
 		return rpc.Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, "the body is nested too deeply")
 	}
+	if status.Code(err) == codes.Internal && strings.Contains(message, "string field contains invalid UTF-8") {
+		// Of the path or the query; a body is refused when it is read.
+		return rpc.Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, "the address is not UTF-8")
+	}
 	if rpc.Detail(err) != nil || status.Code(err) != codes.InvalidArgument {
 		return err
 	}

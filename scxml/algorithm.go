@@ -222,7 +222,7 @@ func (ip *Interpreter) selectFor(p *plan) *move {
 
 func (ip *Interpreter) firstThatHolds(transitions []*transition) *transition {
 	for _, t := range transitions {
-		if t.cond == nil || ip.condition(t.cond, "transition", Position{Line: t.taken.Line}) {
+		if t.cond == nil || ip.condition(t.cond, "transition", t.at) {
 			return t
 		}
 	}

@@ -76,6 +76,7 @@ type transition struct {
 	internal bool
 	content  []executable
 	order    int
+	at       Position
 	taken    Taken
 }
 
@@ -262,6 +263,7 @@ func (k *compiler) transition(t *Transition) *transition {
 		events:   t.Events,
 		internal: t.Internal,
 		order:    k.transitions,
+		at:       t.Position,
 		taken:    Taken{Source: t.Source.ID, Event: t.Event, Cond: t.Cond, Line: t.Line},
 	}
 	for _, s := range t.Targets {

@@ -311,7 +311,7 @@ func (o *Oracle) selectTransitions(ev *scxml.Event) []*scxml.Transition {
 				}
 				ok, known := answers[t]
 				if !known {
-					ok = t.Element == nil || !has(t.Element, "cond") || o.condition(t.Cond, "transition", scxml.Position{Line: t.Line})
+					ok = t.Element == nil || !has(t.Element, "cond") || o.condition(t.Cond, "transition", t.Position)
 					answers[t] = ok
 				}
 				if ok {

@@ -56,6 +56,7 @@ var (
 	builtinChange = regexp.MustCompile(`prototype|getPrototypeOf|__proto__|defineProperty|defineProperties|Reflect|setPrototypeOf|\beval\b|\bFunction\b`)
 	word          = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
 	dynamic       = regexp.MustCompile(`\bthis\b|\bglobalThis\b|\beval\b|\bFunction\b|\bwith\b|\\u`)
+	place         = regexp.MustCompile(`^(SyntaxError: )?[^:\n]*: Line [0-9]+:[0-9]+ `)
 	harmless      = regexp.MustCompile(`\b(In|Math\.(abs|ceil|floor|max|min|round))\s*\(`)
 )
 
@@ -101,6 +102,13 @@ func (l *ecmascript) expr(src string, kind exprKind) *Expr {
 	e.pure = !impure.MatchString(harmless.ReplaceAllString(src, "("))
 	// The line break ends a comment at the end of the expression.
 	program, err := goja.Compile("expression", "("+trimmed+"\n)", false)
+	if err != nil {
+		// Said of what the author wrote, not of what was put around it.
+		if _, alone := parser.ParseFile(nil, "", trimmed, 0, parser.WithDisableSourceMaps); alone != nil {
+			err = alone
+		}
+		err = errors.New(place.ReplaceAllString(err.Error(), ""))
+	}
 	if trimmed == "" {
 		err = errors.New("SyntaxError: empty expression")
 	}

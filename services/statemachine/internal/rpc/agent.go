@@ -190,7 +190,7 @@ func (a agentServer) resolve(ctx context.Context, o *session.Observation) error 
 		o.Missing = &fleetv1.Finding{
 			Code: "chart.unknown", Severity: fleetv1.Severity_SEVERITY_ERROR,
 			Message: fmt.Sprintf("The label chartroom.chart names %q, which is not stored; the chart of a container runs instead.", name),
-			Fix:     fmt.Sprintf("chartroom chart push %s FILE.scxml", name),
+			Fix:     "chartroom chart push FILE.scxml --name " + name,
 		}
 		chart, err = a.c.Charts.Name(ctx, "")
 	}

@@ -252,6 +252,40 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 	})
 }
 
+// TestUnmanagedByItsRestartPolicy checks that the refusal names what is in the
+// way when the container has the label.
+func TestUnmanagedByItsRestartPolicy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	a.spec.Managed = false
+	a.spec.Findings = []*fleetv1.Finding{{Code: "restart-policy", Message: "the engine's own restart policy is \"always\"", Fix: "docker update --restart=no web"}}
+	r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	_, err := r.send("web@h1", "system.stop", "", nil)
+	want := `web@h1 is observed only and takes no system.stop; the engine's own restart policy is "always": docker update --restart=no web`
+	if got := status.Convert(err).Message(); got != want {
+		t.Errorf("refused with %q, want %q", got, want)
+	}
+}
+
+// TestUnknownChart checks that a container whose label names a chart that is not
+// stored runs the default, and that the finding can be typed.
+func TestUnknownChart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := newAgent(t, "h1")
+	a.spec.Chart = "mine"
+	r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	findings := r.view("web@h1").GetFindings()
+	if len(findings) != 1 || findings[0].GetCode() != "chart.unknown" || findings[0].GetFix() != "chartroom chart push FILE.scxml --name mine" {
+		t.Errorf("findings %v, want how to push the chart", findings)
+	}
+}
+
 // TestCreateContainer makes a container and starts it, then stops, removes and
 // forgets it; and all of that again, which the agent must not take for repeats
 // of the first commands.

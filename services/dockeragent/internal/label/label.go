@@ -182,7 +182,7 @@ func Parse(c engine.Container) Target {
 	p.policy()
 	if enabled && c.RestartPolicy != "no" && c.RestartPolicy != "" {
 		p.find("restart-policy", Error, "docker update --restart=no "+c.Name,
-			"the engine's own restart policy is %q: it would restart the container behind the chart's back, so it is observed only", c.RestartPolicy)
+			"the engine's own restart policy is %q and would restart the container behind the chart's back, so it is observed only", c.RestartPolicy)
 		enabled = false
 	}
 	p.t.Managed = enabled

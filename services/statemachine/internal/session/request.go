@@ -93,7 +93,7 @@ func (t *turn) refusal(event string) error {
 	i := t.instance
 	switch {
 	case i.hosted() && !i.view.GetManaged():
-		return refuse(fleetv1.Reason_REASON_UNMANAGED, "%s is observed only and takes no %s; label it chartroom.enable=true to manage it", i.id, event)
+		return refuse(fleetv1.Reason_REASON_UNMANAGED, "%s is observed only and takes no %s; %s", i.id, event, i.manage())
 	case i.ip.Finished() != nil:
 		return t.because(fleetv1.Reason_REASON_FINISHED, "the chart of %s has ended", i.id)
 	}
@@ -103,6 +103,16 @@ func (t *turn) refusal(event string) error {
 		return r
 	}
 	return nil
+}
+
+// manage says how an instance that is only observed comes to be managed.
+func (i *Instance) manage() string {
+	for _, f := range i.view.GetFindings() {
+		if f.GetCode() == "restart-policy" {
+			return f.GetMessage() + ": " + f.GetFix()
+		}
+	}
+	return "label it chartroom.enable=true to manage it"
 }
 
 // because is a refusal by the state.

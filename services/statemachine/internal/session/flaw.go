@@ -10,11 +10,12 @@ import (
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
-// flaw is something wrong with what the application says on its channel. It is
-// shown beside the findings about labels until the application has done better:
+// flaw is something wrong with what the application says on its channel, or with
+// the file that it writes. It is shown beside the findings about labels until the application has done better:
 // a snapshot that could not be kept until one is, any other until the next run.
 type flaw struct {
-	// Code is the agent's, such as "snapshot.too-large"; one flaw a code.
+	// Code is the agent's, such as "snapshot.too-large", or "snapshot.failed" for a
+	// file that the engine did not give; one flaw a code.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
@@ -56,6 +57,7 @@ func (t *turn) mended(prefix string) {
 // fixes say what to do about a flaw.
 var fixes = map[string]string{
 	"snapshot.too-large": "dump less, or write the state to a file (up to 64 MiB): chartroom.snapshot=file:/PATH",
+	"snapshot.failed":    "see that the application writes the file that chartroom.snapshot=file:/PATH names, in the container",
 	"snapshot.no-room":   "see why the agent's snapshots are not stored, or give it more room on its disk",
 	"message.too-large":  "send less in one message",
 	"message.unknown":    "write one JSON object a line, as docs/application-contract.md says; logs belong to standard output",

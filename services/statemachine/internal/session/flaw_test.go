@@ -68,6 +68,27 @@ func TestRefusedSnapshot(t *testing.T) {
 	}
 }
 
+// A file that is not there is a finding until it has been read.
+func TestFailedSnapshot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	b.i.view.Target.Channel = "file:/data/none.json"
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	for range 2 {
+		b.say("error.docker.take_snapshot", `{"status":404,"message":"there is no file /data/none.json"}`)
+	}
+	f := b.i.render().GetFindings()
+	if want := "no snapshot could be taken: there is no file /data/none.json; none is kept, so it would come back without its state"; len(f) != 1 || f[0].GetMessage() != want || f[0].GetFix() == "" {
+		t.Fatalf("findings %v, want %q", f, want)
+	}
+	b.say("app.snapshot", `{}`, func(o *agentv1.Observation) {
+		o.Snapshot = &agentv1.Snapshot{Sha256: "a", Inline: []byte("a"), RunTime: timestamppb.New(b.i.view.GetTarget().GetStartedTime().AsTime())}
+	})
+	if codes := b.codes(); codes != nil {
+		t.Errorf("findings after the file was read: %v", codes)
+	}
+}
+
 // What is wrong with a message is a finding until the next run; none outlives its container.
 func TestRefusedMessage(t *testing.T) {
 	t.Parallel()

@@ -288,6 +288,10 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		t.rewind(number(data["sequence"]))
 	case "app.refused":
 		t.refused(data)
+	case "error.docker.take_snapshot":
+		if strings.HasPrefix(i.view.GetTarget().GetChannel(), "file:") {
+			t.refused(map[string]any{"code": "snapshot.failed", "message": fmt.Sprintf("no snapshot could be taken: %v", data["message"])})
+		}
 	case "app.lost":
 		i.book.Ready = false
 	}

@@ -26,7 +26,7 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 	otel.SetTracerProvider(provider)
 	t.Cleanup(func() { otel.SetTracerProvider(before) })
 
-	c, stop := start(t, t.TempDir())
+	c, stop := start(t, t.TempDir(), 0)
 	defer stop()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

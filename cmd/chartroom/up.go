@@ -52,7 +52,8 @@ func up(ctx context.Context, c cli.UpConfig, ready func(cli.Running)) (err error
 		return err
 	}
 	snap, err := snapshot.New(snapshot.Config{
-		Listener: store, Store: "pebble:" + filepath.Join(c.Data, "store"), Log: c.Logger.With("service", "snapshot"),
+		Listener: store, Store: "pebble:" + filepath.Join(c.Data, "store"), LogRetention: c.LogRetention,
+		Log: c.Logger.With("service", "snapshot"),
 	})
 	if err != nil {
 		return err

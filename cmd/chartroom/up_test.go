@@ -18,13 +18,14 @@ import (
 )
 
 // start runs everything on a directory and gives a client; stop ends it all.
-func start(t *testing.T, data string) (c fleetv1.FleetServiceClient, stop func()) {
+func start(t *testing.T, data string, retention int) (c fleetv1.FleetServiceClient, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan cli.Running, 1), make(chan error, 1)
 	go func() {
 		ended <- up(ctx, cli.UpConfig{
-			Data: data, Engine: "fake", Listen: "127.0.0.1:0", Host: "here", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Data: data, Engine: "fake", Listen: "127.0.0.1:0", Host: "here", LogRetention: retention,
+			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		}, func(r cli.Running) { ready <- r })
 	}()
 	var r cli.Running
@@ -54,7 +55,7 @@ func start(t *testing.T, data string) (c fleetv1.FleetServiceClient, stop func()
 func TestUpKeepsWhatItWasGiven(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	c, stop := start(t, data)
+	c, stop := start(t, data, 0)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	run(ctx, t, c, "app")
@@ -74,7 +75,7 @@ func TestUpKeepsWhatItWasGiven(t *testing.T) {
 	}
 	stop()
 
-	c, stop = start(t, data)
+	c, stop = start(t, data, 0)
 	defer stop()
 	free, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: "42"})
 	if err != nil || !slices.Contains(free.GetInstance().GetConfiguration(), "basket") {
@@ -87,6 +88,27 @@ func TestUpKeepsWhatItWasGiven(t *testing.T) {
 	hosted, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: "app"})
 	if err != nil || hosted.GetInstance().GetQueue().GetAcceptedSequence() != 1 {
 		t.Errorf("the hosted instance after a restart: %v %v", hosted.GetInstance().GetQueue(), err)
+	}
+}
+
+// The log of an instance is as long as it was asked to be.
+func TestUpKeepsTheLog(t *testing.T) {
+	t.Parallel()
+	c, stop := start(t, t.TempDir(), 5)
+	defer stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := c.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: "42", Chart: "order"}); err != nil {
+		t.Fatalf("create a free instance: %v", err)
+	}
+	for range 25 { // never more than four times as many
+		if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "42", Event: "checkout"}); err != nil {
+			t.Fatalf("send: %v", err)
+		}
+	}
+	r, err := c.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: "42", PageSize: 100})
+	if n := len(r.GetEntries()); err != nil || n < 5 || n > 20 {
+		t.Errorf("%d entries are kept, %v; want 5 to 20", n, err)
 	}
 }
 

@@ -58,6 +58,9 @@ type UpConfig struct {
 	// Trusted are names of charts that may run in this process although they were
 	// pushed; "*" means all.
 	Trusted []string
+	// LogRetention is how many log entries of an instance are kept at least; 0
+	// means the store's default.
+	LogRetention int
 	// Security secures the gateway's listener; zero for loopback.
 	Security transport.Security
 	// Logger gets what the services say.

@@ -82,6 +82,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.StringVar(&config.Only, "only", a.env.Getenv("CHARTROOM_ONLY"), "act only on containers with this label, NAME=VALUE (CHARTROOM_ONLY)")
 	f.StringSliceVar(&config.Trusted, "trust", nil, "names of pushed charts that may run in this process whatever they do; * for all")
 	f.StringVar(&config.Host, "host-id", "", "id of this host; empty enrols one, once")
+	f.IntVar(&config.LogRetention, "log-retention", 1000, "log entries of an instance that are kept at least")
 	return cmd
 }
 

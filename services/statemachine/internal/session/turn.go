@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,6 +115,10 @@ func (t *turn) macrostep(s stimulus) {
 	}
 	i.events = nil
 	t.batch.steps++
+	if s.passing() && !slices.ContainsFunc(out.Microsteps, acted) {
+		t.step()
+		return
+	}
 	entry := t.entry(s, seed)
 	for _, e := range out.Effects {
 		entry.Effects = append(entry.Effects, t.perform(e))
@@ -127,6 +132,20 @@ func (t *turn) macrostep(s stimulus) {
 	}
 	t.describe(entry, s, out, before)
 	t.finish(entry)
+}
+
+// passing says whether s is left out of the log where the chart does nothing
+// about it: the engine's word of a look into the container, or the end of our own.
+// There may be several a second, for a health check or a file that is a snapshot,
+// and they would push out of the log what went wrong.
+func (s stimulus) passing() bool {
+	return s.origin == "observation" && (s.event == "docker.archive-path" || s.event == "done.command.take_snapshot" ||
+		strings.HasPrefix(s.event, "docker.exec_"))
+}
+
+// acted says whether a microstep did anything but look for a transition.
+func acted(m scxml.Microstep) bool {
+	return len(m.Transitions)+len(m.Entered)+len(m.Exited)+len(m.Log)+len(m.Faults) > 0
 }
 
 // faulted logs an input that the session could not take: it is dropped, and the

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,6 +24,10 @@ import (
 )
 
 const cookieName = "chartroom"
+
+// strangerTime is how long the body of a request may take that was not let in: no
+// more than its header may.
+const strangerTime = 10 * time.Second
 
 var (
 	//go:embed login.html
@@ -64,13 +69,16 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case "/healthz", "/readyz":
+		hurry(w)
 		g.open.ServeHTTP(w, r)
 		return
 	case "/login", "/login.js":
+		hurry(w)
 		g.login(w, r)
 		return
 	}
 	if err := g.check(r); err != nil {
+		hurry(w)
 		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && g.token != "" {
 			g.page(w, http.StatusUnauthorized)
 			return
@@ -93,6 +101,13 @@ func (g *guard) grpc(w http.ResponseWriter, r *http.Request, srv *grpc.Server) {
 	w.Header().Set("Grpc-Status", strconv.Itoa(int(codes.Unauthenticated)))
 	w.Header().Set("Grpc-Message", body.Message)
 	w.WriteHeader(http.StatusOK)
+}
+
+// hurry bounds the time for the body, which net/http reads even if nobody else does
+// before it answers: a stranger could hold connections by never sending it. It is for
+// answers that are given at once, since a request ends when the time is over.
+func hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTime))
 }
 
 func (g *guard) check(r *http.Request) error {

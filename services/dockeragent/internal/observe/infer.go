@@ -138,6 +138,9 @@ func (c *Core) compare(now time.Time, k *container, in *engine.Container) {
 		return
 	}
 	if !k.exists {
+		if unnamed(in) {
+			return
+		}
 		// Without a journal this is a first look; nothing was missed.
 		if c.engineKnown() && !c.certain(now, k) {
 			return

@@ -5,6 +5,7 @@ package observe
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +21,18 @@ import (
 func (c *Core) flush(now time.Time, k *container, in *engine.Container, answered bool) {
 	held := k.held
 	k.held = nil
-	created := slices.ContainsFunc(held, func(e engine.Event) bool { return e.Action == "create" })
+	// A creation under a name for the moment is told when the name has come.
+	created := slices.ContainsFunc(held, func(e engine.Event) bool {
+		return e.Action == "create" && !passing(e.Name, e.Attributes)
+	})
 	if !k.exists && !created {
 		if in == nil {
 			if answered {
 				delete(c.containers, k.id) // Never told of, and gone.
 			}
+			return
+		}
+		if unnamed(in) {
 			return
 		}
 		c.appear(now, k, in)
@@ -46,6 +53,22 @@ func (c *Core) flush(now time.Time, k *container, in *engine.Container, answered
 		}
 		c.play(now, k, ev, facts, held[i+1:])
 	}
+}
+
+// passingName is what compose names a container that takes the place of another: the
+// short id of that one, and the name that it gets when that one is gone.
+var passingName = regexp.MustCompile("^[0-9a-f]{12}_.")
+
+// passing reports whether a name will not last, and the instance follows from it.
+func passing(name string, labels map[string]string) bool {
+	return labels[label.Instance] == "" && passingName.MatchString(name)
+}
+
+// unnamed reports whether a container has never been started, and has no name yet by
+// which its instance could be told. Nothing is told of it until it has, or is started:
+// the one whose place it takes runs meanwhile.
+func unnamed(in *engine.Container) bool {
+	return in.State.StartedAt == "" && !in.State.Live() && passing(in.Name, in.Labels)
 }
 
 // play tells one event, unless it is a repetition or contradicts what was told:

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chartroom/chartroom/e2e/internal/rig"
+)
+
+// What compose does when an image or a label has changed: a new container under a name
+// for the moment, the old one stopped and removed, the new one renamed and started. It
+// is the same instance, with its state, and there never was another.
+func TestRecreatedUnderAPassingName(t *testing.T) {
+	t.Parallel()
+	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	name := "recreated-" + rig.RunID()
+	passing := "0123456789ab_" + name
+	rig.RemoveByName(t, name)
+	rig.RemoveByName(t, passing)
+	create := func(as string) {
+		rig.Docker(t, "create", "--name", as, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", rig.Volume(t)+":/run/chartroom",
+			"-l", rig.Label+"="+rig.RunID(), "-l", "chartroom.enable=true", rig.AppImage(t))
+	}
+	id := name + "@" + f.HostID
+	create(name)
+	rig.Docker(t, "start", name)
+	f.InState(t, id, "running", 30*time.Second)
+	f.TellStory(t, id)
+	f.Send(t, id, "hello", map[string]any{"number": 7}, "e1", 10*time.Second)
+	rig.Eventually(t, 10*time.Second, "event 1 is contained", func() error {
+		i, err := f.Instance(t, id)
+		if err == nil && i.GetQueue().GetContainedSequence() != 1 {
+			err = fmt.Errorf("queue %v", i.GetQueue())
+		}
+		return err
+	})
+
+	create(passing)
+	rig.Docker(t, "stop", name)
+	rig.Docker(t, "rm", name)
+	f.InState(t, id, "destroyed", 10*time.Second)
+	rig.Docker(t, "rename", passing, name)
+	rig.Docker(t, "start", name)
+	i := f.InState(t, id, "running", 30*time.Second)
+	if g, c := i.GetTarget().GetGeneration(), i.GetTarget().GetContainerId(); g != 2 || c != rig.Inspect(t, name).ID {
+		t.Errorf("generation %d, container %s; want the second, %s", g, c, rig.Inspect(t, name).ID)
+	}
+	if logs := rig.Logs(t, name); !strings.Contains(logs, "restored, 1 events contained") {
+		t.Errorf("the new container was not given the state:\n%s", logs)
+	}
+	if other, err := f.Instance(t, passing+"@"+f.HostID); err == nil {
+		t.Errorf("there is an instance of the name for the moment: %s", other.GetWhy())
+	}
+}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -148,9 +149,28 @@ func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data m
 		if done, err := a.printOne(r); done {
 			return err
 		}
-		fmt.Fprintln(a.env.Stdout, outcome(request, r))
+		fmt.Fprintln(a.env.Stdout, or(ignored(ctx, c, request, r), outcome(request, r)))
 		return nil
 	})
+}
+
+// ignored says that an event which the chart accepted has no transition; empty when it
+// has one, or when that is not known.
+func ignored(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) string {
+	n := r.GetLogSequence()
+	if r.GetOutcome() != fleetv1.Outcome_OUTCOME_ACCEPTED || strings.HasPrefix(request.GetEvent(), "system.") || n == 0 {
+		return ""
+	}
+	log, err := c.ListLog(ctx, &fleetv1.ListLogRequest{InstanceId: request.GetInstanceId(), AfterSequence: n - 1, BeforeSequence: n + 1})
+	if err != nil || len(log.GetEntries()) != 1 || log.GetEntries()[0].GetEvent() != request.GetEvent() ||
+		slices.ContainsFunc(log.GetEntries()[0].GetMicrosteps(), func(m *fleetv1.Microstep) bool { return len(m.GetTransitions()) > 0 }) {
+		return ""
+	}
+	said := fmt.Sprintf("%s: no transition for %s; it is in %s", request.GetInstanceId(), request.GetEvent(), strings.Join(r.GetConfiguration(), " "))
+	if i, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: request.GetInstanceId()}); err == nil && len(i.GetInstance().GetEnabledEvents()) > 0 {
+		said += ", and has one for: " + strings.Join(i.GetInstance().GetEnabledEvents(), ", ")
+	}
+	return said
 }
 
 // outcome says what became of an event.

@@ -36,6 +36,7 @@ type fleet struct {
 	version   string
 	refuse    error
 	last      proto.Message
+	sent      *fleetv1.SendEventResponse // the answer to any event
 	changes   []*fleetv1.WatchResponse
 	logs      []*fleetv1.LogsResponse
 	log       []*fleetv1.LogEntry
@@ -82,6 +83,9 @@ func (f *fleet) SendEvent(_ context.Context, r *fleetv1.SendEventRequest) (*flee
 	f.last = r
 	if f.refuse != nil {
 		return nil, f.refuse
+	}
+	if f.sent != nil {
+		return f.sent, nil
 	}
 	if strings.HasPrefix(r.GetEvent(), "system.") {
 		return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, Configuration: []string{"started", "running"}}, nil
@@ -339,6 +343,29 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// An event that the chart has no transition for is said to have none.
+func TestSendSaysWhatTakesNothing(t *testing.T) {
+	t.Parallel()
+	taken := []*fleetv1.Microstep{{Event: "item", Transitions: []string{"basket on item"}}}
+	for _, test := range []struct {
+		event string
+		log   []*fleetv1.LogEntry
+		want  string
+	}{
+		{"item", []*fleetv1.LogEntry{{Sequence: 3, Event: "item", Microsteps: taken}}, "42: item taken; it is in basket\n"},
+		{"nonsense", []*fleetv1.LogEntry{{Sequence: 3, Event: "nonsense", Microsteps: []*fleetv1.Microstep{{Event: "nonsense"}}}},
+			"42: no transition for nonsense; it is in basket, and has one for: checkout, item\n"},
+		{"nonsense", nil, "42: nonsense taken; it is in basket\n"}, // the log does not tell
+	} {
+		f := &fleet{instances: someInstances(), log: test.log, sent: &fleetv1.SendEventResponse{
+			Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, LogSequence: 3, Configuration: []string{"basket"},
+		}}
+		if code, stdout, stderr := run(t, f, "", "send", "42", test.event); code != 0 || stdout != test.want {
+			t.Errorf("%s: exit code %d, %q %q, want %q", test.event, code, stdout, stderr, test.want)
+		}
+	}
+}
+
 func textOf(m proto.Message) string {
 	if m == nil {
 		return ""
@@ -360,8 +387,8 @@ func someInstances() []*fleetv1.Instance {
 			},
 			Findings: []*fleetv1.Finding{{Code: "label.unknown", Message: "no label is called chartroom.enabel", Fix: "chartroom.enable=true"}},
 		},
-		{InstanceId: "db@h1", HostId: "h1", State: "running", Target: &fleetv1.Target{}},
-		{InstanceId: "42", State: "basket"},
+		{InstanceId: "db@h1", HostId: "h1", State: "running", Target: &fleetv1.Target{}, Admission: fleetv1.Admission_ADMISSION_FAIL},
+		{InstanceId: "42", State: "basket", EnabledEvents: []string{"checkout", "item"}, DataJson: `{"total":4}`},
 	}
 }
 
@@ -371,7 +398,12 @@ func TestTables(t *testing.T) {
 		InstanceId: "far@h2", HostId: "h2", Managed: true, State: "running", Why: "Running since noon.",
 		Unknown: true, UnknownReason: "the engine of h2 does not answer", LastSeenTime: timestamppb.New(time.Now().Add(-150 * time.Second)),
 	}
-	f := &fleet{instances: append(someInstances(), far), hosts: []*fleetv1.Host{{HostId: "h1", Unknown: true, EngineReachable: true}}}
+	bot := &fleetv1.Instance{
+		InstanceId: "bot@h1", Name: "bot", HostId: "h1", Managed: true, Admission: fleetv1.Admission_ADMISSION_FAIL,
+		Target:    &fleetv1.Target{Channel: "file:/state.json"},
+		Snapshots: []*fleetv1.ApplicationSnapshot{{Number: 1, SizeBytes: 9, Verdict: fleetv1.Verdict_VERDICT_CANDIDATE}},
+	}
+	f := &fleet{instances: append(someInstances(), far, bot), hosts: []*fleetv1.Host{{HostId: "h1", Unknown: true, EngineReachable: true}}}
 	for _, test := range []struct {
 		args []string
 		want []string
@@ -384,6 +416,9 @@ func TestTables(t *testing.T) {
 		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm, start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
 		{[]string{"get", "instances"}, []string{"running (unknown)", "the engine of h2 does not answer, last seen 2m ago; last known: Running since noon."}, nil},
 		{[]string{"describe", "far@h2"}, []string{"running (unknown)", "unknown      the engine of h2 does not answer, last seen 2m ago;"}, []string{"host         h2, last"}},
+		{[]string{"describe", "42"}, []string{"takes        checkout, item", `data         {"total":4}`}, nil},
+		{[]string{"describe", "db@h1"}, []string{"events       are refused: it is observed only"}, []string{"takes"}},
+		{[]string{"describe", "bot"}, []string{"events       are refused: its channel is file:/state.json, which carries none", "#1 candidate, 9 B"}, []string{"contains events"}},
 		{[]string{"get", "snapshots", "web"}, []string{"#7", "proven"}, nil},
 		{[]string{"get", "hosts"}, []string{"h1", "unknown"}, []string{"connected"}},
 		{[]string{"health", "-o", "json"}, []string{`"status": "SERVING"`}, nil},

@@ -259,6 +259,10 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	}
 	line("allowed", "%s", dash(strings.Join(allowed, ", ")))
 	line("events", "%s", admissionWords(i))
+	if i.GetHostId() == "" {
+		line("takes", "%s", dash(strings.Join(i.GetEnabledEvents(), ", ")))
+		line("data", "%s", dataWords(i))
+	}
 	if q := i.GetQueue(); q.GetLimit() > 0 {
 		line("queue", "%d accepted, %d delivered, %d contained in the newest snapshot; %d of %d waiting",
 			q.GetAcceptedSequence(), q.GetDeliveredSequence(), q.GetContainedSequence(), q.GetWaiting(), q.GetLimit())
@@ -268,8 +272,12 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 			line("", "and %d more: chartroom snapshot ls %s", len(i.GetSnapshots())-n, i.GetInstanceId())
 			break
 		}
-		line("snapshot", "#%d %s, contains events up to %d, %s, %s ago", s.GetNumber(),
-			word(s.GetVerdict().String(), "VERDICT_"), s.GetContainedSequence(), size(s.GetSizeBytes()), ago(s.GetCreateTime(), now))
+		contains := ""
+		if !fromFile(i) {
+			contains = fmt.Sprintf("contains events up to %d, ", s.GetContainedSequence())
+		}
+		line("snapshot", "#%d %s, %s%s, %s ago", s.GetNumber(),
+			word(s.GetVerdict().String(), "VERDICT_"), contains, size(s.GetSizeBytes()), ago(s.GetCreateTime(), now))
 	}
 	for _, t := range i.GetTimers() {
 		line("timer", "%s in %s", t.GetEvent(), max(0, t.GetDueTime().AsTime().Sub(now)).Round(time.Second))
@@ -297,6 +305,23 @@ func targetWords(t *fleetv1.Target, now time.Time) string {
 		t.GetKind(), short(t.GetContainerId()), dash(t.GetImage()), t.GetGeneration(), started, or(t.GetChannel(), "none"))
 }
 
+// shownData bounds the data that describe shows, in bytes.
+const shownData = 1000
+
+// dataWords is the datamodel of a chart, where it is short.
+func dataWords(i *fleetv1.Instance) string {
+	if n := len(i.GetDataJson()); n > shownData {
+		return fmt.Sprintf("%s: chartroom describe %s -o json", size(uint64(n)), i.GetInstanceId())
+	}
+	return dash(i.GetDataJson())
+}
+
+// fromFile says whether the snapshots of an instance are a file, which tells of no
+// events.
+func fromFile(i *fleetv1.Instance) bool {
+	return strings.HasPrefix(i.GetTarget().GetChannel(), "file:")
+}
+
 func admissionWords(i *fleetv1.Instance) string {
 	switch i.GetAdmission() {
 	case fleetv1.Admission_ADMISSION_FORWARD:
@@ -304,7 +329,23 @@ func admissionWords(i *fleetv1.Instance) string {
 	case fleetv1.Admission_ADMISSION_QUEUE:
 		return "wait in the queue"
 	case fleetv1.Admission_ADMISSION_FAIL:
-		return "are refused"
+		return "are refused: " + refusedWords(i)
 	}
 	return "-"
+}
+
+// refusedWords say why no events are taken.
+func refusedWords(i *fleetv1.Instance) string {
+	channel := i.GetTarget().GetChannel()
+	switch {
+	case i.GetFinished():
+		return "the chart has ended"
+	case i.GetHostId() == "":
+		return "the chart takes none in this state"
+	case !i.GetManaged():
+		return "it is observed only"
+	case fromFile(i) || channel == "" || channel == "none":
+		return "its channel is " + or(channel, "none") + ", which carries none"
+	}
+	return "it takes none in this state"
 }

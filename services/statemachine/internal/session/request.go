@@ -74,7 +74,7 @@ func (t *turn) intent(s stimulus) (*fleetv1.SendEventResponse, error) {
 		return nil, err
 	}
 	if !i.takes(s.event) {
-		return nil, t.because(fleetv1.Reason_REASON_STATE_REFUSES, "%s does not take %s now", i.id, s.event)
+		return nil, t.because(fleetv1.Reason_REASON_STATE_REFUSES, "%s does not take %s now%s", i.id, s.event, i.underWay())
 	}
 	if s.event == "system.restore" {
 		data, _ := decode(s.dataJSON).(map[string]any)
@@ -115,6 +115,16 @@ func (i *Instance) manage() string {
 	return "label it chartroom.enable=true to manage it"
 }
 
+// underWay tells of the command to the target that has no outcome yet.
+func (i *Instance) underWay() string {
+	for _, row := range i.outbox {
+		if verb := row.GetCommand().GetVerb(); row.GetHostId() != "" && verb != "deliver" {
+			return ": its " + verb + " is under way"
+		}
+	}
+	return ""
+}
+
 // because is a refusal by the state.
 func (t *turn) because(reason fleetv1.Reason, format string, args ...any) *Refusal {
 	r := refuse(reason, format, args...)
@@ -134,7 +144,12 @@ func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
 	admission := i.admission()
 	if admission == fleetv1.Admission_ADMISSION_FAIL {
 		r := t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events in its present state", i.id)
-		r.RetryAfter = time.Second
+		switch {
+		case i.hosted() && i.container() == "":
+			r.Message = i.id + " takes no events: it has no container"
+		case !i.takes("system.start"): // else it waits for whoever starts it
+			r.RetryAfter = time.Second
+		}
 		return nil, r
 	}
 	out := &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_QUEUED, RequestId: s.requestID}

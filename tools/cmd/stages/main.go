@@ -121,16 +121,16 @@ func choose(all []stage, names []string) ([]stage, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
-	var chosen []stage
-	for _, s := range all {
-		if slices.Contains(names, s.name) {
-			chosen = append(chosen, s)
+	for _, name := range names {
+		switch {
+		case slices.ContainsFunc(all, func(s stage) bool { return s.name == name }):
+		case name == "conformance":
+			return nil, errors.New("stages -only conformance: set CHARTROOM_CONFORMANCE to the folder of the suites")
+		default:
+			return nil, fmt.Errorf("stages -only %s: there is no such stage; see -list", name)
 		}
 	}
-	if len(chosen) != len(names) {
-		return nil, fmt.Errorf("stages -only %s: some of these do not exist; see -list", strings.Join(names, ","))
-	}
-	return chosen, nil
+	return slices.DeleteFunc(all, func(s stage) bool { return !slices.Contains(names, s.name) }), nil
 }
 
 // readMinimums reads the committed counts: stage name to the least number of

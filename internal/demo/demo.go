@@ -233,9 +233,13 @@ func (s *stage) play(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 	if !s.cfg.Once && s.cfg.Fault == "" {
 		s.scene("Up")
-		s.say("Look at %s and try, in another terminal:\n  chartroom --server %s get instances\n  chartroom --server %s log %s\n"+
-			"  docker kill %s        # it comes back with its state\nEnd with an interrupt (Ctrl-C); everything is removed then.",
-			s.addr.Dashboard, s.addr.Address, s.addr.Address, hello.name, hello.name)
+		self, err := os.Executable()
+		if err != nil {
+			self = "chartroom"
+		}
+		s.say("Look at %[1]s and try, in another terminal:\n  %[2]s --server %[3]s get instances\n  %[2]s --server %[3]s log %[4]s\n"+
+			"  docker kill %[4]s        # it comes back with its state\nEnd with an interrupt (Ctrl-C); everything is removed then.",
+			s.addr.Dashboard, self, s.addr.Address, hello.name)
 		<-ctx.Done()
 		return nil
 	}

@@ -65,7 +65,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [flags] {IMAGE [ARGUMENT...] | FILE.scxml | --chart CHART}",
 		Short: "Make and start an instance: a container from an image, or a chart by itself",
 		Long: "Make and start an instance, and print its id. With an image that is a container on a host; what follows the\n" +
-			"image are its arguments. With a file that ends in .scxml the chart is pushed and runs by itself.",
+			"image are its arguments. With a file that ends in .scxml the chart is pushed and runs by itself.\n" +
+			"The image chartroom/scxml, which runs a chart as an application, is made by make images.",
 		Example: "  chartroom run --name hello -e CHARTROOM_SOCKET=/run/chartroom/hello.sock -v chartroom-run:/run/chartroom chartroom/scxml\n" +
 			"  chartroom run order.scxml --id 42",
 		Args: cobra.ArbitraryArgs,

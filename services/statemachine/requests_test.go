@@ -393,6 +393,9 @@ func TestBadCharts(t *testing.T) {
 			t.Errorf("%s: %v, want CHART_INVALID", name, err)
 			continue
 		}
+		if said := status.Convert(err).Message(); name == "target" && !strings.HasPrefix(said, "chart bad-target, line 1, column ") {
+			t.Errorf("%s: %q, want the position in words", name, said)
+		}
 		if name != "large" && reason(t, err).GetLine() == 0 {
 			t.Errorf("%s: no position in %v", name, err)
 		}

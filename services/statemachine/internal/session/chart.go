@@ -91,6 +91,7 @@ func compile(name string, document []byte, o scxml.Options) (_ *Chart, err error
 func InvalidChart(name string, err error) *Refusal {
 	r := refuse(fleetv1.Reason_REASON_CHART_INVALID, "chart %s: %v", name, err)
 	if syntax, ok := errors.AsType[*scxml.SyntaxError](err); ok {
+		r.Message = fmt.Sprintf("chart %s, line %d, column %d: %s", name, syntax.Line, syntax.Column, syntax.Message)
 		r.Line, r.Column = syntax.Line, syntax.Column
 	} else if broken, ok := errors.AsType[*sandbox.Broken](err); ok {
 		at, _ := chartwork.Where(err)

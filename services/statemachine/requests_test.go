@@ -17,6 +17,7 @@ import (
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
 	"github.com/chartroom/chartroom/services/statemachine/internal/session"
 )
@@ -528,4 +529,35 @@ func TestTimerSurvivesRestart(t *testing.T) {
 	if i := slices.IndexFunc(log, func(e *fleetv1.LogEntry) bool { return e.GetOrigin() == "timer" }); i < 0 || log[i].GetEvent() != "ring" {
 		t.Errorf("no log entry of the timer in %v", fmt.Sprint(len(log)))
 	}
+}
+
+// A write that the store finds wrong is not asked for again and again: its shard is
+// loaded anew, the request that was in it fails, and the next one is served.
+func TestWrongWriteIsNotAskedForForEver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stop()
+	var wrong atomic.Bool
+	r.store.Before = func(c *snapshotv1.CommitRequest) error {
+		for _, g := range c.GetGroups() {
+			if g.GetShard() == session.ShardOf("h1") && wrong.CompareAndSwap(true, false) {
+				return status.Error(codes.InvalidArgument, "two groups for one shard")
+			}
+		}
+		return nil
+	}
+	r.start()
+	a := newAgent(t, "h1")
+	disconnect := r.connect(a)
+	a.create()
+	r.inState("web@h1", "created")
+	disconnect()
+	wrong.Store(true)
+	if _, err := r.send("web@h1", "system.start", "r1", nil); status.Code(err) != codes.Unavailable {
+		t.Errorf("the request in the wrong write: %v, want UNAVAILABLE", err)
+	}
+	r.eventually("the same request again is served", func() bool {
+		_, err := r.send("web@h1", "system.start", "r1", nil)
+		return err == nil
+	})
 }

@@ -10,14 +10,17 @@ import (
 	mathrand "math/rand/v2"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/statemachine/internal/delay"
 )
 
 // Store is where groups are written.
 type Store interface {
-	// Commit writes groups of different shards, each atomically. An error
-	// means that the outcome is not known.
+	// Commit writes groups of different shards, each atomically. An error means
+	// that the outcome is not known, InvalidArgument that nothing was written.
 	Commit(context.Context, *snapshotv1.CommitRequest) (*snapshotv1.CommitResponse, error)
 }
 
@@ -311,7 +314,8 @@ func (w *Worker) write(ctx context.Context) {
 }
 
 // persist writes until the outcome is known: one that is not is asked for with
-// the same request. It gives nil when ctx ends before.
+// the same request. A request that the store finds wrong is refused as a whole and
+// was not applied: to ask again would be for ever. It gives nil when ctx ends before.
 func (w *Worker) persist(ctx context.Context, next pendingWrite) []*snapshotv1.GroupResult {
 	writing, end := committing(ctx, next.traces)
 	defer end()
@@ -319,6 +323,14 @@ func (w *Worker) persist(ctx context.Context, next pendingWrite) []*snapshotv1.G
 		response, err := w.store.Commit(writing, next.request)
 		if err == nil && len(response.GetResults()) == len(next.request.GetGroups()) && known(response) {
 			return response.GetResults()
+		}
+		if status.Code(err) == codes.InvalidArgument {
+			w.log.Error("the store cannot take a write; its shards are loaded anew", "groups", len(next.request.GetGroups()), "err", err)
+			refused := make([]*snapshotv1.GroupResult, len(next.request.GetGroups()))
+			for i := range refused {
+				refused[i] = &snapshotv1.GroupResult{Message: err.Error()}
+			}
+			return refused
 		}
 		w.log.Warn("outcome of a write is not known; asking again", "groups", len(next.request.GetGroups()), "err", err)
 		select {

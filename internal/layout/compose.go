@@ -8,8 +8,9 @@ import (
 	"slices"
 )
 
-// aspect is the width by height that a drawing should have, about a window.
-const aspect = 1.6
+// aspect is the width by height that a drawing should have: it is looked at in a
+// column of a page, which scrolls down and not to the side.
+const aspect = 1.1
 
 // gap is the least distance between parts that no line connects.
 const gap = 18.0
@@ -183,7 +184,7 @@ func (c *composer) outer(lines []*line, inner map[*box]*area) []*line {
 }
 
 // pack places areas beside and below each other, each where its top is highest,
-// in the width that makes the whole look most like a window.
+// in the width that brings the whole nearest to aspect.
 func pack(parts []*area) *area {
 	if len(parts) == 1 {
 		return parts[0]

@@ -25,13 +25,24 @@ test("only the buttons that the state allows can be pressed, and a greyed one sa
   await page.goto(rig.url);
   const mine = row(page, name);
   await expect(mine).toContainText("running");
-  await expect(mine.getByRole("button", { name: "start", exact: true })).toBeDisabled();
-  await expect(mine.getByTitle("cannot start while running")).toBeVisible();
+  const start = mine.getByRole("button", { name: "start", exact: true });
+  await expect(start).toBeDisabled();
+  await expect(start).toHaveAttribute("title", "cannot start while running");
+  await expect(start).toHaveAccessibleDescription("cannot start while running");
+  // By keyboard and touch, too.
+  await start.focus();
+  await expect(start).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("alert")).toHaveText(`${name}: cannot start while running Dismiss`);
+  await page.getByRole("button", { name: "Dismiss" }).click();
   await mine.getByRole("button", { name: "stop" }).click();
   await expect(mine).toContainText("user requested");
   await expect(mine.getByRole("button", { name: "stop" })).toBeDisabled();
-  await mine.getByRole("button", { name: "start", exact: true }).click();
+  await start.click();
   await expect(mine).toContainText("running");
+  await mine.getByRole("link").click();
+  await expect(page.getByText("cannot start, unpause, remove while running")).toBeVisible();
+  await expect(page.getByRole("button", { name: "unpause" })).toHaveAccessibleDescription(/unpause.* while running/);
 });
 
 test("a paused container does not look like one that runs", async ({ page, request, rig }) => {
@@ -51,7 +62,7 @@ test("a container that was only observed leaves the list when it is removed, and
   await page.goto(rig.url);
   const mine = row(page, name);
   await expect(mine).toContainText("observed only");
-  await expect(mine.getByTitle("cannot stop: observed only; add the label chartroom.enable=true")).toBeVisible();
+  await expect(mine.getByRole("button", { name: "stop" })).toHaveAccessibleDescription(/stop.*: observed only; add the label chartroom.enable=true/);
   rig.remove(name);
   await expect(mine).toHaveCount(0);
   await expect(page.getByText(/removed containers? (is|are) not shown/)).toBeVisible();
@@ -103,7 +114,7 @@ test("the page survives kill -9 of the server and goes on without a hole in the 
   await expect(green(page)).toHaveCount(0);
   await expect(mine).toContainText(/was running.*last seen \d+ s ago/);
   await expect(mine.getByRole("button", { name: "stop" })).toBeDisabled();
-  await expect(mine.getByTitle("cannot stop: the connection to chartroom is lost")).toBeVisible();
+  await expect(mine.getByRole("button", { name: "stop" })).toHaveAccessibleDescription(/stop.*: the connection to chartroom is lost/);
   await mine.getByRole("link").click();
   await expect(page.locator(".title .pill")).toHaveClass("pill unknown");
   await expect(green(page)).toHaveCount(0);

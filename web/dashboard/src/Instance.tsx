@@ -221,11 +221,11 @@ function SendForm({ instance }: { instance: InstanceJson }) {
         <datalist id="events">{!instance.target && (instance.enabledEvents ?? []).map((event) => <option key={event} value={event} />)}</datalist>
         <input name="data" aria-label="Event data as JSON" placeholder='data, such as {"n": 1}' />
         {/* An instance that is unknown can still be sent events; a server that is, cannot. */}
-        <button type="submit" disabled={link !== "open"} title={link === "open" ? undefined : "cannot send: the connection to chartroom is lost"}>
+        <button type="submit" disabled={link !== "open"}>
           Send
         </button>
       </form>
-      <p role="status">{said}</p>
+      <p role="status">{link === "open" ? said : "Cannot send: the connection to chartroom is lost."}</p>
     </section>
   );
 }

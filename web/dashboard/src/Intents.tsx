@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useState } from "react";
+import { useId, useState } from "react";
 import { createPortal } from "react-dom";
 import { Button } from "react-aria-components";
 import { Refused, send } from "./api";
@@ -20,36 +20,45 @@ function grave(intent: string, instance: InstanceJson): string | undefined {
 
 /**
  * Intents offers what the state allows: the server lists it, the page decides nothing.
- * What is not allowed stays visible, greyed, and says why.
+ * What is not allowed stays visible, greyed, and says why: below the buttons, or in a row when it is pressed.
  */
 export function Intents({ instance, small = false }: { instance: InstanceJson; small?: boolean }) {
   const [problem, setProblem] = useState("");
+  const reason = useId();
   const id = instance.instanceId ?? "";
   const allowed = new Set(instance.allowedIntents);
+  const enabled = (intent: string) => allowed.has(`system.${intent}`) && !instance.unknown;
+  const offered = INTENTS.filter((intent) => (small ? SMALL.has(intent) && instance.target : instance.target || allowed.has(`system.${intent}`)));
+  const greyed = offered.filter((intent) => !enabled(intent)).map(words);
+  const why = (labels: readonly string[]) => `cannot ${labels.join(", ")}${refusal(instance)}`;
   const ask = (intent: string) => {
     setProblem("");
     send(id, `system.${intent}`).catch((error: unknown) => setProblem(explain(error)));
   };
   return (
     <span className="intents">
-      {INTENTS.filter((intent) => (small ? SMALL.has(intent) && instance.target : instance.target || allowed.has(`system.${intent}`))).map((intent) => {
-        const enabled = allowed.has(`system.${intent}`) && !instance.unknown;
+      {offered.map((intent) => {
         const label = words(intent);
         const text = grave(intent, instance);
+        if (!enabled(intent)) return <Greyed key={intent} label={label} why={why([label])} reason={reason} press={() => small && setProblem(why([label]))} />;
+        if (!text) {
+          return (
+            <Button key={intent} onPress={() => ask(intent)}>
+              {label}
+            </Button>
+          );
+        }
         return (
-          <span key={intent} title={enabled ? undefined : `cannot ${label}${refusal(instance)}`}>
-            {enabled && text ? (
-              <Confirm title={`${label} ${instance.name}?`} text={text} verb={label} then={() => ask(intent)}>
-                <Button>{label}</Button>
-              </Confirm>
-            ) : (
-              <Button isDisabled={!enabled} onPress={() => ask(intent)}>
-                {label}
-              </Button>
-            )}
-          </span>
+          <Confirm key={intent} title={`${label} ${instance.name}?`} text={text} verb={label} then={() => ask(intent)}>
+            <Button>{label}</Button>
+          </Confirm>
         );
       })}
+      {greyed.length > 0 && (
+        <small id={reason} className={small ? "unseen" : "reason"}>
+          {why(greyed)}
+        </small>
+      )}
       {problem && !small && (
         <span role="alert" className="problem">
           {problem}
@@ -68,6 +77,23 @@ export function Intents({ instance, small = false }: { instance: InstanceJson; s
           document.body,
         )}
     </span>
+  );
+}
+
+interface GreyedProps {
+  label: string;
+  why: string;
+  /** The id of the text that says why, for those who cannot point at the button. */
+  reason: string;
+  press?: () => void;
+}
+
+/** Greyed is a button that does nothing now: it can still be reached by keyboard, so that it can say why. */
+export function Greyed({ label, why, reason, press }: GreyedProps) {
+  return (
+    <button type="button" aria-disabled="true" aria-describedby={reason} title={why} onClick={press}>
+      {label}
+    </button>
   );
 }
 

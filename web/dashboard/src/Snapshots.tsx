@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useState } from "react";
+import { useId, useState } from "react";
 import { Button } from "react-aria-components";
 import { decode, send, snapshot } from "./api";
 import { Confirm } from "./Confirm";
 import { ago, bytes, pretty } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
-import { explain, refusal } from "./Intents";
+import { explain, Greyed, refusal } from "./Intents";
 
 /** Snapshots lists the application snapshots kept, newest first, with what is known of their worth. */
 export function Snapshots({ instance, now }: { instance: InstanceJson; now: number }) {
   const [shown, setShown] = useState("");
   const [problem, setProblem] = useState("");
+  const reason = useId();
   const id = instance.instanceId ?? "";
   const snapshots = instance.snapshots ?? [];
   const restorable = (instance.allowedIntents ?? []).includes("system.restore") && !instance.unknown;
+  const why = `cannot restore${refusal(instance)}`;
   const fail = (error: unknown) => setProblem(explain(error));
   return (
     <section className="card" aria-label="Snapshots">
@@ -44,21 +46,28 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
                     <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
                       Show
                     </button>
-                    <span title={restorable ? undefined : `cannot restore${refusal(instance)}`}>
+                    {restorable ? (
                       <Confirm
                         title={`Restore #${s.number} in ${instance.name}?`}
                         text={`The application goes back to the state after event ${s.containedSequence ?? 0}; later events that are kept are sent to it again.`}
                         verb="Restore"
                         then={() => void send(id, "system.restore", { snapshot: Number(s.number) }).then(() => setProblem(""), fail)}
                       >
-                        <Button isDisabled={!restorable}>Restore</Button>
+                        <Button>Restore</Button>
                       </Confirm>
-                    </span>
+                    ) : (
+                      <Greyed label="Restore" why={why} reason={reason} />
+                    )}
                   </td>
                 </tr>
               ))}
             </tbody>
           </table>
+          {!restorable && (
+            <small id={reason} className="reason">
+              {why}
+            </small>
+          )}
         </div>
       )}
       {problem && (

@@ -101,6 +101,28 @@ test("a crash stands out in the log, the container comes back, and a click shows
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
 });
 
+for (const [width, region] of [[1400, "lifecycle"], [390, "started"]] as const) {
+  test(`the chart fits a window of ${width} px, and its names can be read`, async ({ page, request, rig }) => {
+    const name = await rig.create(request, `fit-${width}`);
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(`${rig.url}/instances/${name}@host-1`);
+    await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+    await expect(page.locator(".edge text", { hasText: "» docker.start" }).first()).toBeVisible();
+    const border = page.locator(`[data-state="${region}"] > rect`);
+    const fits = async () => {
+      const [inner, outer] = [await border.boundingBox(), await page.locator(".canvas").boundingBox()];
+      return inner !== null && outer !== null && inner.x >= outer.x && inner.x + inner.width <= outer.x + outer.width && inner.x + inner.width <= width;
+    };
+    expect(await fits()).toBe(true);
+    const scale = () => page.locator(".chart svg").evaluate((svg: SVGSVGElement) => svg.getScreenCTM()?.a ?? 0);
+    expect(await scale()).toBeGreaterThan(0.6);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    await page.getByRole("button", { name: "full size" }).click();
+    expect(await scale()).toBeCloseTo(1, 2);
+    await expect(page.locator('[data-state="running"] > rect')).toBeInViewport();
+  });
+}
+
 test("the page survives kill -9 of the server and goes on without a hole in the log", async ({ page, request, rig }) => {
   const name = await rig.create(request, "survivor");
   await page.goto(rig.url);

@@ -4,6 +4,7 @@ import { drawing } from "./api";
 import { words } from "./format";
 import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
 import { useFleet } from "./stream";
+import { useWidth } from "./useWidth";
 
 const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
 
@@ -26,20 +27,25 @@ interface Props {
   unsure?: boolean;
 }
 
-/** ChartView draws what the server laid out, with the active states lit; without colour when they are unsure. */
+/**
+ * ChartView draws what the server laid out, with the active states lit; without colour when they are unsure.
+ * It fits its box; what gets too small to read in it can be seen in full size, which scrolls.
+ */
 export function ChartView({ chart, digest, active, unsure = false }: Props) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
+  const [full, setFull] = useState(false);
   const { link } = useFleet();
   const canvas = useRef<HTMLDivElement>(null);
-  // Where the window is too small for the drawing, what is active is in the middle.
+  const [measured, room] = useWidth();
+  // Where the box is too small for the full size, what is active is in the middle.
   const lively = (active ?? []).join(" ");
   useEffect(() => {
     const lit = canvas.current?.querySelector(".node.active.atomic")?.getBoundingClientRect();
     const view = canvas.current?.getBoundingClientRect();
-    if (lit && view) canvas.current?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
-  }, [drawn, part, lively]);
+    if (full && lit && view) canvas.current?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
+  }, [drawn, part, lively, full]);
   useEffect(() => {
     let current = true;
     setProblem("");
@@ -55,26 +61,38 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
   if (!drawn) return <p className="empty">Drawing the chart…</p>;
   const lit = new Set(active ?? []);
   const parts = regions(drawn.nodes ?? []);
-  const shown = part === undefined ? parts[0] : parts.find((node) => node.id === part);
+  const proposed = parts[0] && legible(drawn.nodes ?? [], parts[0], lit, room);
+  const shown = part === undefined ? proposed : parts.find((node) => node.id === part);
+  const names = new Set([proposed?.id ?? WHOLE, ...parts.map((node) => node.id ?? ""), WHOLE]);
   const nodes = shown ? within(drawn.nodes ?? [], shown) : (drawn.nodes ?? []);
   const ids = new Set(nodes.map((node) => node.id));
+  const edges = (drawn.edges ?? []).filter((edge) => inside(edge, ids));
   const parents = new Set(nodes.map((node) => node.parent));
   const text = active ? `${unsure ? "Last known" : "Active"} states: ${active.map(words).join(", ") || "none"}` : "";
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
-  const box = `${Number(x) - 4} ${Number(y) - 4} ${Number(width) + 8} ${Number(height) + 8}`;
+  const size = framed(width);
+  const box = `${Number(x) - FRAME} ${Number(y) - FRAME} ${size} ${framed(height)}`;
+  const shrunk = room > 0 && room < size;
+  const scrolls = full && shrunk;
   return (
-    <figure className={unsure ? "chart unsure" : "chart"}>
-      {parts.length > 0 && (
-        <div className="chips" role="group" aria-label="Part of the chart">
-          {[...parts.map((node) => node.id ?? ""), WHOLE].map((id) => (
-            <button key={id} type="button" className="chip" aria-pressed={(shown?.id ?? WHOLE) === id} onClick={() => setPart(id)}>
-              {words(id)}
+    <figure className={unsure ? "chart unsure" : "chart"} ref={measured}>
+      {(parts.length > 0 || shrunk) && (
+        <div className="chips" role="group" aria-label="Part and size of the chart">
+          {parts.length > 0 &&
+            [...names].map((id) => (
+              <button key={id} type="button" className="chip" aria-pressed={(shown?.id ?? WHOLE) === id} onClick={() => setPart(id === proposed?.id ? undefined : id)}>
+                {words(id)}
+              </button>
+            ))}
+          {shrunk && (
+            <button type="button" className="chip size" aria-pressed={full} onClick={() => setFull(!full)}>
+              full size
             </button>
-          ))}
+          )}
         </div>
       )}
-      <div className="canvas" ref={canvas} tabIndex={0} role="group" aria-label="Drawing, scrollable">
-        <svg viewBox={box} style={room(Number(width), Number(height))} role="img" aria-label={`Chart ${chart}. ${text}`}>
+      <div className={scrolls ? "canvas full" : "canvas"} ref={canvas} {...(scrolls ? SCROLLABLE : {})}>
+        <svg viewBox={box} style={{ maxWidth: size, minWidth: scrolls ? size : 0 }} role="img" aria-label={`Chart ${chart}. ${text}`}>
           <defs>
             <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
               <path d="M0 0 L8 4 L0 8 z" />
@@ -83,7 +101,7 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
           {nodes.map((node) => (
             <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
           ))}
-          {(drawn.edges ?? []).filter((edge) => ids.has(edge.source)).map((edge, index) => (
+          {edges.map((edge, index) => (
             <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
           ))}
         </svg>
@@ -94,14 +112,25 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
 }
 
 const WHOLE = "whole chart";
-/** The scale at which a drawing is read with ease, where it does not get too large for that. */
-const LEGIBLE = 0.75;
-const LARGEST_PX = 900;
+const SCROLLABLE = { tabIndex: 0, role: "group", "aria-label": "Drawing, scrollable" } as const;
+/** Room around a drawing for the lines of its border. */
+const FRAME = 4;
+/** The least scale at which names can be read: 7 px. */
+const LEGIBLE = 0.55;
 
-/** room is the least width and the greatest height of a drawing; a smaller window scrolls. */
-function room(width: number, height: number): { minWidth: string; maxHeight: string } {
-  const size = (length: number) => Math.min(Math.round(length * LEGIBLE), LARGEST_PX);
-  return { minWidth: `${size(width)}px`, maxHeight: `max(62vh, ${size(height)}px)` };
+function framed(length: DrawingNodeJson["width"]): number {
+  return Number(length ?? 0) + 2 * FRAME;
+}
+
+/** legible is the region, or, where that would be too small to read, the part of it in which the chart is. */
+function legible(nodes: readonly DrawingNodeJson[], region: DrawingNodeJson, lit: ReadonlySet<string>, room: number): DrawingNodeJson {
+  let shown = region;
+  while (room > 0 && room < framed(shown.width) * LEGIBLE) {
+    const inner = nodes.find((node) => node.parent === shown.id && lit.has(node.id ?? "") && nodes.some((child) => child.parent === node.id));
+    if (!inner) break;
+    shown = inner;
+  }
+  return shown;
 }
 
 /** Charts of so many states are shown a region at a time. */
@@ -117,6 +146,15 @@ function regions(nodes: readonly DrawingNodeJson[]): DrawingNodeJson[] {
 function within(nodes: readonly DrawingNodeJson[], region: DrawingNodeJson): DrawingNodeJson[] {
   const ids = new Set([region.id]);
   return nodes.filter((node) => node === region || (ids.has(node.parent) && ids.add(node.id)));
+}
+
+/**
+ * inside says whether a transition is drawn among these states: a line that comes from outside would be cut off. One
+ * without a line is a label at its target, such as "» docker.start", or in the box of its source when it has no target.
+ */
+function inside(edge: DrawingEdgeJson, ids: ReadonlySet<string | undefined>): boolean {
+  const lined = (edge.points ?? []).length > 0;
+  return ids.has(edge.target || edge.source) && (!lined || ids.has(edge.source));
 }
 
 function Node({ node, active, atomic }: { node: DrawingNodeJson; active: boolean; atomic: boolean }) {

@@ -101,6 +101,33 @@ test("a crash stands out in the log, the container comes back, and a click shows
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
 });
 
+test("the page says at the top what the last crash was, though it is far down in the log", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "buried");
+  await page.goto(`${rig.url}/instances/${name}@host-1`);
+  await expect(page.locator(".title .pill")).toHaveText("● running");
+  const crash = page.getByRole("region", { name: "Last error" });
+  await expect(crash).toHaveCount(0);
+  rig.murder(name);
+  await expect(crash).toContainText(/s ago: Crashed: exit 137/);
+  await expect(page.locator(".title .pill")).toHaveText("● running");
+  // More entries than the page reads of a log.
+  for (let n = 0; n < 80; n++) {
+    const answer = await request.post(`${rig.url}/v1/instances/${name}@host-1:send`, { data: { event: "hello", data: { n } } });
+    expect(answer.ok(), await answer.text()).toBe(true);
+  }
+  await page.reload();
+  await expect(crash).toContainText(/s ago: Crashed: exit 137/);
+  await expect(page.locator(".entry", { hasText: "docker.die" })).toHaveCount(0);
+  const moment = crash.getByRole("button", { name: "Show that moment" });
+  await moment.click();
+  await expect(page.locator('[data-state="crashed"][data-active="true"]')).toHaveCount(1);
+  await expect(page.locator('.entry.error[aria-pressed="true"]', { hasText: "docker.die" })).toBeVisible();
+  await page.getByRole("button", { name: "Previous error" }).click();
+  await expect(page.getByText("There is no older error.")).toBeVisible();
+  await moment.click();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+});
+
 for (const [width, region] of [[1400, "lifecycle"], [390, "started"]] as const) {
   test(`the chart fits a window of ${width} px, and its names can be read`, async ({ page, request, rig }) => {
     const name = await rig.create(request, `fit-${width}`);
@@ -158,6 +185,11 @@ for (const colorScheme of ["light", "dark"] as const) {
     const name = await rig.create(request, `axe-${colorScheme}`);
     const context = await browser.newContext({ colorScheme });
     const page = await context.newPage();
+    // After a crash there is most to see.
+    await page.goto(`${rig.url}/instances/${name}@host-1`);
+    await expect(page.locator(".title .pill")).toHaveText("● running");
+    rig.murder(name);
+    await expect(page.getByRole("region", { name: "Last error" })).toBeVisible();
     for (const path of ["/", "/hosts", "/charts", `/instances/${name}@host-1`]) {
       await page.goto(rig.url + path);
       await expect(page.getByRole("status").first()).toHaveText("live");

@@ -23,12 +23,14 @@ interface Props {
   older?: () => void;
   /** Reads back to the newest error that is older than the log; undefined when all is read. */
   findError?: () => Promise<LogEntryJson | undefined>;
+  /** The sequence of an entry that is selected and scrolled to as soon as it is in the log, and is then wanted no more. */
+  wanted: string | undefined;
+  want: (sequence: string | undefined) => void;
 }
 
 /** EventLog lists what happened, newest first; a click shows the chart as it was then. */
-export function EventLog({ log, read, problems, selected, select, readProblems, older, findError }: Props) {
+export function EventLog({ log, read, problems, selected, select, readProblems, older, findError, wanted, want }: Props) {
   const [problemsOnly, setProblemsOnly] = useState(false);
-  const [wanted, setWanted] = useState<string>();
   const [said, setSaid] = useState("");
   const scroll = useRef<HTMLDivElement>(null);
   const height = useNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
@@ -46,16 +48,17 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
   useEffect(() => {
     const index = wanted === undefined ? -1 : rows.findIndex((entry) => entry.sequence === wanted);
     if (index < 0) return;
-    setWanted(undefined);
+    want(undefined);
     show(index);
   });
-  const nextProblem = () => {
+  const previousError = () => {
     const from = selected ? rows.findIndex((e) => e.sequence === selected.sequence) + 1 : 0;
     const found = rows.findIndex((entry, index) => index >= from && severity(entry).word === "error");
     setSaid("");
     if (found >= 0) return show(found);
-    if (!findError) return setSaid("There is no older error.");
-    void findError().then((error) => (error ? setWanted(error.sequence) : setSaid("There is no older error.")));
+    const none = () => setSaid(selected ? "There is no older error." : "There is no error.");
+    if (!findError) return none();
+    void findError().then((error) => (error ? want(error.sequence) : none()));
   };
   return (
     <section className="log" aria-label="Event log">
@@ -72,8 +75,8 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
           />{" "}
           only warnings and errors
         </label>
-        <button type="button" onClick={nextProblem}>
-          Next error
+        <button type="button" onClick={previousError}>
+          {selected ? "Previous error" : "Newest error"}
         </button>
         {older && !problemsOnly && (
           <button type="button" onClick={older}>

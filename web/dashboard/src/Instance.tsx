@@ -5,7 +5,7 @@ import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { clock, pretty, sentence, severity } from "./format";
+import { ago, clock, pretty, sentence, severity, SIGN } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -16,16 +16,20 @@ import { useNow } from "./useNow";
 /** InstancePage is one instance: why it is as it is, its chart, its log, and only the buttons that make sense. */
 export function InstancePage() {
   const { id } = useParams({ from: "/instances/$id" });
-  const { instances, log, synced, missing, problem } = useFleet();
+  const { instances, log, synced, missing, problem, link } = useFleet();
   const [older, setOlder] = useState<LogEntryJson[]>([]);
   const [olderProblems, setOlderProblems] = useState<LogEntryJson[]>([]);
   const [selected, setSelected] = useState<LogEntryJson>();
+  const [wanted, setWanted] = useState<string>();
+  const [lastError, setLastError] = useState<LogEntryJson>();
   const now = useNow();
   useEffect(() => {
     let current = true;
     setOlder([]);
     setOlderProblems([]);
     setSelected(undefined);
+    setWanted(undefined);
+    setLastError(undefined);
     // First what was, then what comes: the watch goes on after the last entry read.
     readLog(id)
       .catch(() => [])
@@ -34,6 +38,18 @@ export function InstancePage() {
       current = false;
     };
   }, [id]);
+
+  // The crash may be far below what is read of the log.
+  useEffect(() => {
+    let current = true;
+    readLog(id, 0, { problems: true }).then(
+      (entries) => current && setLastError(newestError(entries)),
+      () => undefined, // asked again when the server is back
+    );
+    return () => {
+      current = false;
+    };
+  }, [id, link]);
 
   const instance = instances.get(id);
   if (!instance && (synced || missing)) {
@@ -52,10 +68,8 @@ export function InstancePage() {
   const readProblems = () => {
     if (first > 1) void readLog(id, first, { problems: true }).then(setOlderProblems);
   };
-  // An error that is not read yet: everything from it to here is read, so that the log has no hole.
-  const findError = async () => {
-    const error = (await readLog(id, first, { problems: true })).findLast((entry) => severity(entry).word === "error");
-    const wanted = Number(error?.sequence ?? first);
+  // Everything from an entry to here is read, so that the log has no hole.
+  const readBack = async (wanted: number) => {
     let read: LogEntryJson[] = [];
     for (let before = first; before > wanted; before = Number(read[0]?.sequence ?? 0)) {
       const more = await readLog(id, before, { size: 1000 });
@@ -63,7 +77,17 @@ export function InstancePage() {
       read = [...more, ...read];
     }
     setOlder((known) => [...read, ...known]);
+  };
+  const findError = async () => {
+    const error = newestError(await readLog(id, first, { problems: true }));
+    await readBack(Number(error?.sequence ?? first));
     return error;
+  };
+  const error = newestError(mine) ?? lastError;
+  const showError = () => {
+    if (selected?.sequence === error?.sequence) return setSelected(undefined);
+    setWanted(error?.sequence);
+    void readBack(Number(error?.sequence ?? first));
   };
   return (
     <>
@@ -79,6 +103,19 @@ export function InstancePage() {
         </p>
       )}
       <Findings instance={instance} />
+      {error && (
+        <section className="crash" aria-label="Last error">
+          <p>
+            <b>
+              <span aria-hidden="true">{SIGN.error}</span> Last error
+            </b>{" "}
+            #{error.sequence}, {ago(error.time, now)}: {error.summary}
+          </p>
+          <button type="button" aria-pressed={selected?.sequence === error.sequence} onClick={showError}>
+            Show that moment
+          </button>
+        </section>
+      )}
       <div className="columns">
         <div>
           <ChartView
@@ -95,6 +132,8 @@ export function InstancePage() {
             selected={selected}
             select={setSelected}
             readProblems={readProblems}
+            wanted={wanted}
+            want={setWanted}
             {...(first > 1 ? { older: readOlder, findError } : {})}
           />
         </div>
@@ -125,6 +164,10 @@ export function InstancePage() {
       </div>
     </>
   );
+}
+
+function newestError(entries: readonly LogEntryJson[]): LogEntryJson | undefined {
+  return entries.findLast((entry) => severity(entry).word === "error");
 }
 
 function Findings({ instance }: { instance: InstanceJson }) {

@@ -71,6 +71,8 @@ type bookkeeping struct {
 	// present run resumed from.
 	Snapshots uint64 `json:"snapshots,omitempty"`
 	Restored  uint64 `json:"restored,omitempty"`
+	// Inherited is the newest snapshot of the generation before.
+	Inherited uint64 `json:"inherited,omitempty"`
 	// Forced is the command that asked for a snapshot because the queue was
 	// nearly full.
 	Forced string `json:"forced,omitempty"`

@@ -201,6 +201,9 @@ func (t *turn) generation(f *agentv1.Observation) {
 	}
 	target.ContainerId, target.StartedTime, target.EngineId = id, nil, ""
 	target.Generation++
+	if kept := i.view.GetSnapshots(); len(kept) > 0 {
+		i.book.Inherited = kept[0].GetNumber()
+	}
 	i.book.Ended, i.book.Flaws = time.Time{}, nil
 	t.endRun()
 	if i.ip.Finished() != nil {

@@ -298,6 +298,28 @@ func TestProvenStays(t *testing.T) {
 	}
 }
 
+// What the container before left is kept while a new one counts from nothing.
+func TestInheritedStays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1000)
+	b.i.view.Target.Channel = "file:/state"
+	dump := func(n int) {
+		b.do(func(t *turn) { t.keep(&agentv1.Snapshot{Sha256: fmt.Sprint("sha", n)}, b.now) })
+	}
+	dump(1)
+	dump(2)
+	b.do(func(t *turn) {
+		t.observe(&Observation{Host: "h1", Fact: &agentv1.Observation{ContainerId: "c2", Event: "docker.create", DataJson: []byte("{}")}})
+	})
+	b.i.view.Target.Channel = "file:/state"
+	for n := 3; n <= 20; n++ {
+		dump(n)
+	}
+	if b.i.snapshot(1) != nil || b.i.snapshot(2) == nil || b.i.snapshot(20) == nil || len(b.i.view.GetSnapshots()) != snapshotsKept {
+		t.Errorf("kept %v", b.i.view.GetSnapshots())
+	}
+}
+
 // The start of a run may be told by the stamp of its event, which is later than
 // the run's: what comes after corrects it, and commands are for the exact one.
 func TestTheRunIsCorrectedByWhatComesAfterIt(t *testing.T) {

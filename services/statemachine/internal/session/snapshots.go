@@ -79,13 +79,15 @@ func (t *turn) keep(s *agentv1.Snapshot, at time.Time) uint64 {
 
 // evict drops snapshots beyond the number kept: never the newest, the last
 // proven one or the one that the run resumed from; bad ones and old ones first.
+// Where a file is the channel a new container may have begun from nothing, so what
+// the one before it left stays, too.
 func (t *turn) evict() {
 	i := t.instance
 	for len(i.view.GetSnapshots()) > snapshotsKept {
 		kept, proven := i.view.GetSnapshots(), i.lastProven()
 		victim := -1
 		for k := len(kept) - 1; k > 0; k-- {
-			if kept[k] == proven || kept[k].GetNumber() == i.book.Restored {
+			if n := kept[k].GetNumber(); kept[k] == proven || n == i.book.Restored || n == i.book.Inherited && !i.takesEvents() {
 				continue
 			}
 			if kept[k].GetVerdict() == fleetv1.Verdict_VERDICT_QUARANTINED {

@@ -3,6 +3,7 @@
 package dockeragent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -337,6 +338,36 @@ func (a *agent) start(ctx context.Context, w *act) error {
 		return err // Resolved: the run is another.
 	}
 	return a.restoredWith(w, in, r, body)
+}
+
+// layIn copies a snapshot into a container that has never been started, so that whoever
+// starts it gives it its state. A file that is there already, on a volume or in the
+// image, is left as it is: laid says whether the snapshot is in it.
+func (a *agent) layIn(ctx context.Context, c rpc.Command, path string) (map[string]any, error) {
+	fresh := func() error {
+		in, err := a.engine.Inspect(ctx, c.ContainerID)
+		if err == nil && in.State.StartedAt != "" {
+			err = fmt.Errorf("%w: the container has been started", errStale)
+		}
+		return err
+	}
+	body, err := a.body(ctx, c.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if err := fresh(); err != nil {
+		return nil, err
+	}
+	switch there, err := channel.Export(ctx, a.engine, c.ContainerID, path); {
+	case err == nil:
+		return map[string]any{"laid": bytes.Equal(there, body)}, nil
+	case !engine.IsNotFound(err):
+		return nil, err
+	}
+	if err := channel.Import(ctx, a.engine, c.ContainerID, path, body); err != nil {
+		return nil, err
+	}
+	return map[string]any{"laid": true}, fresh()
 }
 
 // restored goes on with a start that acted in an earlier life.

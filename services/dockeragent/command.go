@@ -102,7 +102,7 @@ func (a *agent) execute(ctx context.Context, c rpc.Command) {
 	var extra map[string]any
 	switch c.Verb {
 	case "deliver", "take_snapshot", "restore":
-		err = a.toApplication(ctx, c)
+		extra, err = a.toApplication(ctx, c)
 	case "create", "replace", "start", "stop", "kill", "pause", "unpause", "remove":
 		extra, err = a.toEngine(ctx, c, rec, begun)
 	default:
@@ -260,33 +260,36 @@ func (a *agent) arguments(c rpc.Command) (out arguments, err error) {
 }
 
 // toApplication carries out a verb that goes over the channel.
-func (a *agent) toApplication(ctx context.Context, c rpc.Command) error {
+func (a *agent) toApplication(ctx context.Context, c rpc.Command) (map[string]any, error) {
 	args, err := a.arguments(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t, in, target, err := a.lookup(ctx, c)
 	if err != nil {
-		return err
-	}
-	if t.Status != "running" && t.Status != "paused" {
-		return fmt.Errorf("%w: the container is %s", errStale, t.Status)
+		return nil, err
 	}
 	path, file := strings.CutPrefix(target.Channel, "file:")
+	if file && c.Verb == "restore" {
+		return a.layIn(ctx, c, path)
+	}
+	if t.Status != "running" && t.Status != "paused" {
+		return nil, fmt.Errorf("%w: the container is %s", errStale, t.Status)
+	}
 	switch {
 	case target.Channel == "socket":
 	case file && c.Verb == "take_snapshot":
 		a.mu.Lock()
 		delete(a.digests, c.ContainerID) // Whoever asks waits for app.snapshot.
 		a.mu.Unlock()
-		return a.export(ctx, c.ContainerID, t.Instance, path, t.StartedAt)
+		return nil, a.export(ctx, c.ContainerID, t.Instance, path, t.StartedAt)
 	default:
-		return &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusNotImplemented, Message: fmt.Sprintf("the channel %q cannot do that", target.Channel)}
+		return nil, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusNotImplemented, Message: fmt.Sprintf("the channel %q cannot do that", target.Channel)}
 	}
 	if c.Verb == "restore" {
 		body, err := a.body(ctx, c.Snapshot)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		a.mu.Lock()
 		r := a.links[c.ContainerID]
@@ -297,14 +300,14 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) error {
 			r = a.open(c.ContainerID, before, in, target)
 		}
 		a.begin(r, runState{Run: t.StartedAt, Number: args.Snapshot, Snapshot: c.Snapshot}, body, args.Resume)
-		return nil
+		return nil, nil
 	}
 	r, err := a.linked(ctx, c.ContainerID, t.StartedAt)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c.Verb == "take_snapshot" {
-		return r.link.TakeSnapshot()
+		return nil, r.link.TakeSnapshot()
 	}
 	r.mu.Lock()
 	r.delivered[c.Sequence] = delivery{c.ID, c.Traceparent}
@@ -312,11 +315,11 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) error {
 	if err := r.link.Deliver(c.Sequence, c.Name, c.Data); err != nil && !errors.Is(err, channel.ErrFull) {
 		// It may have arrived in part or not at all: it is sent again after the
 		// connection is resumed, and a sequence acts once.
-		return fmt.Errorf("event %d: %w", c.Sequence, err)
+		return nil, fmt.Errorf("event %d: %w", c.Sequence, err)
 	} else if err != nil {
-		return &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusTooManyRequests, Message: err.Error()}
+		return nil, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusTooManyRequests, Message: err.Error()}
 	}
-	return nil
+	return nil, nil
 }
 
 // linked waits for the link of a run, as long as the run is the present one.

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 )
@@ -44,9 +46,10 @@ func Export(ctx context.Context, e engine.Engine, id, name string) ([]byte, erro
 }
 
 // Import copies a file into a container, before it starts. The owner and mode of a
-// file that is there already are kept; a new one is root's, readable and writable by all.
+// file that is there already are kept; a new one is root's, readable and writable by
+// all, and so are the directories that are missing above it.
 func Import(ctx context.Context, e engine.Engine, id, name string, body []byte) error {
-	h := tar.Header{Name: path.Base(name), Mode: 0o666, Typeflag: tar.TypeReg}
+	h := tar.Header{Mode: 0o666, Typeflag: tar.TypeReg, Size: int64(len(body))}
 	if r, err := e.CopyFrom(ctx, id, name); err == nil {
 		if old, err := tar.NewReader(r).Next(); err == nil {
 			h.Mode, h.Uid, h.Gid = old.Mode, old.Uid, old.Gid
@@ -55,15 +58,32 @@ func Import(ctx context.Context, e engine.Engine, id, name string, body []byte) 
 	} else if !engine.IsNotFound(err) {
 		return err
 	}
-	h.Size = int64(len(body))
+	var made []string // directories, the innermost first
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		archive, err := pack(h, dir, made, name, body)
+		if err != nil {
+			return fmt.Errorf("copy %s to container %s: %w", name, id, err)
+		}
+		if err := e.CopyTo(ctx, id, dir, archive); !engine.IsNotFound(err) || dir == path.Dir(dir) {
+			return err
+		}
+		made = append(made, dir)
+	}
+}
+
+// pack makes an archive of a file, and of directories above it, to be unpacked in dir.
+func pack(h tar.Header, dir string, made []string, name string, body []byte) (io.Reader, error) {
+	relative := func(name string) string { return strings.TrimPrefix(strings.TrimPrefix(name, dir), "/") }
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	err := w.WriteHeader(&h)
+	var err error
+	for _, d := range slices.Backward(made) {
+		err = errors.Join(err, w.WriteHeader(&tar.Header{Name: relative(d) + "/", Mode: 0o777, Typeflag: tar.TypeDir}))
+	}
+	h.Name = relative(name)
+	err = errors.Join(err, w.WriteHeader(&h))
 	if err == nil {
 		_, err = w.Write(body)
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return fmt.Errorf("copy %s to container %s: %w", name, id, err)
-	}
-	return e.CopyTo(ctx, id, path.Dir(name), &b)
+	return &b, errors.Join(err, w.Close())
 }

@@ -4,11 +4,15 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chartroom/chartroom/e2e/internal/rig"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
 // What compose does when an image or a label has changed: a new container under a name
@@ -55,4 +59,44 @@ func TestRecreatedUnderAPassingName(t *testing.T) {
 	if other, err := f.Instance(t, passing+"@"+f.HostID); err == nil {
 		t.Errorf("there is an instance of the name for the moment: %s", other.GetWhy())
 	}
+}
+
+// A container that is removed and made anew, by compose down and up: the file that is its
+// state is in the new one, with the directories above it, before it is started.
+func TestFileIsThereBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	name := "anew-" + rig.RunID()
+	rig.RemoveByName(t, name)
+	const file = "/var/lib/bot/deep/state.json"
+	id, run := name+"@"+f.HostID, rig.Volume(t)
+	create := func() {
+		rig.Docker(t, "create", "--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", run+":/run/chartroom", "-l", rig.Label+"="+rig.RunID(),
+			"-l", "chartroom.enable=true", "-l", "chartroom.snapshot=file:"+file, "-l", "chartroom.snapshot.policy=1s", rig.AppImage(t))
+	}
+	create()
+	state := filepath.Join(t.TempDir(), "var")
+	if err := os.MkdirAll(filepath.Join(state, "lib/bot/deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "lib/bot/deep/state.json"), []byte(`{"number": 57}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rig.Docker(t, "cp", state, name+":/")
+	rig.Docker(t, "start", name)
+	until(t, f, id, "the file is a snapshot", func(i *fleetv1.Instance) bool { return len(i.GetSnapshots()) == 1 })
+	rig.Docker(t, "stop", name)
+	rig.Docker(t, "rm", name)
+	f.InState(t, id, "destroyed", 10*time.Second)
+
+	create()
+	rig.Eventually(t, 10*time.Second, "the file is there", func() error {
+		got, err := exec.CommandContext(t.Context(), "docker", "cp", name+":"+file, "-").Output()
+		if err == nil && !strings.Contains(string(got), `{"number": 57}`) {
+			err = fmt.Errorf("%q", got)
+		}
+		return err
+	})
+	rig.Docker(t, "start", name)
+	until(t, f, id, "it says so", func(i *fleetv1.Instance) bool { return i.GetWhy() == "Running, resumed from snapshot #1." })
 }

@@ -79,6 +79,21 @@ type stage struct {
 	running sync.WaitGroup // the services, the proxy of a fault
 }
 
+// audience is where the demonstration tells, as long as somebody reads it.
+type audience struct {
+	to   io.Writer
+	gone func()
+}
+
+// Write implements io.Writer.
+func (o audience) Write(text []byte) (int, error) {
+	n, err := o.to.Write(text)
+	if err != nil {
+		o.gone()
+	}
+	return n, err
+}
+
 // Run shows the demonstration. It returns nil when all that was to be shown was
 // seen; unattended, when every claim holds.
 func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
@@ -88,14 +103,20 @@ func Run(ctx context.Context, cfg cli.DemoConfig, up Up) (err error) {
 	}
 	id := hex.EncodeToString(nonce[:])
 	s := &stage{
-		cfg: cfg, out: cfg.Stdout, began: time.Now(), id: id, image: cfg.Image,
+		cfg: cfg, began: time.Now(), id: id, image: cfg.Image,
 		volume: "chartroom-demo-" + id, docker: docker{label: "chartroom.demo=" + id},
 		kills: map[string]int{}, commands: map[string]map[string]bool{},
 	}
 	s.tally = newTally("demo-" + id)
-	// A reader that goes away ends it like an interrupt, and not before the end.
-	asked, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
-	defer stop()
+	// A reader that goes away ends it like an interrupt. Unless the signal is ignored
+	// it ends the process at once, and nothing would be removed; it must not be asked
+	// for either, since it comes for every socket whose other end has died, such as
+	// that of the application.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	asked, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	s.out = audience{to: cfg.Stdout, gone: interrupt}
 	ctx, cancel := context.WithCancelCause(asked)
 	defer func() {
 		if err != nil && asked.Err() != nil {

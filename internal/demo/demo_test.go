@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -231,5 +232,21 @@ func TestFaultsDoWhatTheySay(t *testing.T) {
 				t.Errorf("processed %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// A reader that goes away ends the demonstration; a socket whose other end has died
+// is no reader.
+func TestAudienceGoneInterrupts(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	gone := false
+	a := audience{to: w, gone: func() { gone = true }}
+	go func() { _, _ = io.ReadFull(r, make([]byte, 4)); _ = r.Close() }()
+	if _, err := a.Write([]byte("read")); err != nil || gone {
+		t.Errorf("with a reader: %v, gone %v", err, gone)
+	}
+	if _, err := a.Write([]byte("not read")); err == nil || !gone {
+		t.Errorf("without one: %v, gone %v", err, gone)
 	}
 }

@@ -25,8 +25,10 @@ import (
 func Parse(name string, doc []byte, l Limits) (*Document, error) {
 	l = l.resolved()
 	if len(doc) > l.DocumentBytes {
-		return nil, &SyntaxError{Name: name, Position: Position{1, 1},
-			Message: fmt.Sprintf("document of %d bytes is larger than the limit of %d", len(doc), l.DocumentBytes)}
+		kept := doc[:l.DocumentBytes]
+		end := Position{bytes.Count(kept, []byte("\n")) + 1, len(kept) - bytes.LastIndexByte(kept, '\n')}
+		return nil, &SyntaxError{Name: name, Position: end,
+			Message: fmt.Sprintf("document of %d bytes is larger than the limit of %d, which is reached here", len(doc), l.DocumentBytes)}
 	}
 	root, err := readElements(name, doc, l)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 )
 
 // maxRequestBytes bounds the body of a REST call: a chart of 1 MiB with every
-// character escaped.
-const maxRequestBytes = 7 << 20
+// character escaped, and room for those that are too large, to tell where.
+const maxRequestBytes = 16 << 20
 
 // newREST makes the handler of /v1. Fields have their JSON names; those with a
 // default value are shown, so that a script finds an empty list. A field that

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -43,13 +44,20 @@ func (s *Server) chart(ctx context.Context, name, digest string) (*fleetv1.Chart
 	return resp.GetChart(), nil
 }
 
+// place is where a text ends.
+func place(text string) (line, column uint32) {
+	return uint32(strings.Count(text, "\n")) + 1, uint32(len(text) - strings.LastIndexByte(text, '\n'))
+}
+
 // PushChart implements FleetService.
 func (s *Server) PushChart(ctx context.Context, r *fleetv1.PushChartRequest) (*fleetv1.PushChartResponse, error) {
 	if err := checkName(r.GetName()); err != nil {
 		return nil, err
 	}
 	if n := len(r.GetDocument()); n > maxDocument {
-		return nil, tooLarge("the document has %d bytes, the most is %d", n, maxDocument)
+		line, column := place(r.GetDocument()[:maxDocument])
+		return nil, refusal(codes.ResourceExhausted, &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_TOO_LARGE, Line: line, Column: column},
+			fmt.Sprintf("the document has %d bytes; the most, %d, ends in line %d, column %d", n, maxDocument, line, column))
 	}
 	if r.GetDocument() == "" {
 		return nil, Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_CHART_INVALID, "the document is empty")

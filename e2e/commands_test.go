@@ -19,7 +19,7 @@ import (
 func TestVerbsActOnARealContainer(t *testing.T) {
 	t.Parallel()
 	witness, image, address := rig.Watch(t), rig.AppImage(t), rig.FreeAddress(t)
-	rig.Start(t, "up", nil, "chartroom", "up", "--data", t.TempDir(), "--listen", address, "--only", rig.Label+"="+rig.RunID())
+	rig.Start(t, "up", nil, "chartroom", "up", "--data", t.TempDir(), "--listen", address, "--only", rig.Only(t))
 	rig.Healthy(t, address)
 	rig.Eventually(t, 20*time.Second, "a host is there", func() error {
 		_, said, exit := rig.Run(t, []string{"CHARTROOM_SERVER=" + address}, "chartroom", "doctor")
@@ -70,7 +70,7 @@ func commandsOnAContainer(t *testing.T, address, image string) {
 
 	made := []string{
 		"--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", rig.Volume(t) + ":/run/chartroom",
-		"-l", rig.Label + "=" + rig.RunID(), image,
+		"-l", rig.Label + "=" + rig.RunID(), "-l", rig.Only(t), image,
 	}
 	run(0, append([]string{"create"}, made...)...)
 	is("created")

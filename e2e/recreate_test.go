@@ -27,7 +27,7 @@ func TestRecreatedUnderAPassingName(t *testing.T) {
 	rig.RemoveByName(t, passing)
 	create := func(as string) {
 		rig.Docker(t, "create", "--name", as, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", rig.Volume(t)+":/run/chartroom",
-			"-l", rig.Label+"="+rig.RunID(), "-l", "chartroom.enable=true", rig.AppImage(t))
+			"-l", rig.Label+"="+rig.RunID(), "-l", rig.Only(t), "-l", "chartroom.enable=true", rig.AppImage(t))
 	}
 	id := name + "@" + f.HostID
 	create(name)
@@ -72,7 +72,7 @@ func TestFileIsThereBeforeTheStart(t *testing.T) {
 	id, run := name+"@"+f.HostID, rig.Volume(t)
 	create := func() {
 		rig.Docker(t, "create", "--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", run+":/run/chartroom", "-l", rig.Label+"="+rig.RunID(),
-			"-l", "chartroom.enable=true", "-l", "chartroom.snapshot=file:"+file, "-l", "chartroom.snapshot.policy=1s", rig.AppImage(t))
+			"-l", rig.Only(t), "-l", "chartroom.enable=true", "-l", "chartroom.snapshot=file:"+file, "-l", "chartroom.snapshot.policy=1s", rig.AppImage(t))
 	}
 	create()
 	state := filepath.Join(t.TempDir(), "var")

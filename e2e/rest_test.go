@@ -104,7 +104,7 @@ func restOnAContainer(t *testing.T, address, image string, witness *rig.Witness)
 	}
 
 	call(http.MethodPost, "/v1/instances", &fleetv1.CreateInstanceRequest{Name: name, Container: &fleetv1.ContainerSpec{
-		Image: image, Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Labels: rig.Labels(),
+		Image: image, Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Labels: rig.Labels(t),
 		Mounts: []string{rig.Volume(t) + ":/run/chartroom"},
 	}}, &fleetv1.CreateInstanceResponse{})
 	is("created")

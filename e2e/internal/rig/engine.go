@@ -39,9 +39,23 @@ func RunID() string {
 	return strconv.Itoa(os.Getpid())
 }
 
-// Labels returns the label of this run together with others, given as pairs.
-func Labels(pairs ...string) map[string]string {
+// ofTest marks what belongs to one test.
+const ofTest = "chartroom.test.of"
+
+// Only is the label, NAME=VALUE, of the containers that a test's own agents may touch:
+// tests that run side by side share the engine, and two fleets that act on one
+// container would each give it a state of their own.
+func Only(t testing.TB) string {
+	name, _, _ := strings.Cut(t.Name(), "/")
+	return ofTest + "=" + name + "-" + RunID()
+}
+
+// Labels returns the labels of this run and of the test together with others, given as
+// pairs.
+func Labels(t testing.TB, pairs ...string) map[string]string {
 	m := map[string]string{Label: RunID()}
+	name, value, _ := strings.Cut(Only(t), "=")
+	m[name] = value
 	for i := 0; i+1 < len(pairs); i += 2 {
 		m[pairs[i]] = pairs[i+1]
 	}
@@ -105,7 +119,7 @@ func StartRedis(t testing.TB) *Redis {
 	c, err := testcontainers.Run(t.Context(), image,
 		testcontainers.WithCmd("redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always", "--save", "",
 			"--maxmemory-policy", "noeviction", "--protected-mode", "no", "--port", port),
-		testcontainers.WithLabels(Labels()),
+		testcontainers.WithLabels(Labels(t)),
 		// The engine's own port mapping moves with every start; in the
 		// host's network the port stays.
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.NetworkMode = "host" }),

@@ -78,10 +78,10 @@ func (f *Fleet) Connected(t testing.TB, hostID string) {
 }
 
 // StartAgent starts an agent under a host id. It acts only on the containers of
-// this run: others with chartroom.enable on the engine are somebody else's.
+// this test: others with chartroom.enable on the engine are somebody else's.
 func (f *Fleet) StartAgent(t testing.TB, hostID string, environment ...string) *Process {
 	t.Helper()
-	environment = append(environment, "CHARTROOM_ONLY="+Label+"="+RunID())
+	environment = append(environment, "CHARTROOM_ONLY="+Only(t))
 	return Start(t, "dockeragent-"+hostID, environment, "dockeragent", "--statemachine", f.StatemachineAddress,
 		"--state", t.TempDir(), "--host-id", hostID, "--address", FreeAddress(t))
 }
@@ -171,7 +171,7 @@ func (f *Fleet) Order(t testing.TB, image string, environment []string, name str
 		Container: &fleetv1.ContainerSpec{
 			Image:       image,
 			Environment: append([]string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, environment...),
-			Labels:      Labels(append([]string{"chartroom.instance", name}, labels...)...),
+			Labels:      Labels(t, append([]string{"chartroom.instance", name}, labels...)...),
 			Mounts:      []string{Volume(t) + ":/run/chartroom"},
 		},
 	}

@@ -194,7 +194,7 @@ func (e *PrivateEngine) Docker(t testing.TB, arguments ...string) string {
 // Labels are added, each as NAME=VALUE.
 func (e *PrivateEngine) RunApp(t testing.TB, name string, labels ...string) {
 	t.Helper()
-	arguments := []string{"run", "--detach", "--name", name, "--network", "none", "--label", Label + "=" + RunID(),
+	arguments := []string{"run", "--detach", "--name", name, "--network", "none", "--label", Label + "=" + RunID(), "--label", Only(t),
 		"--label", "chartroom.enable=true", "--volume", name + "-run:/run/chartroom", "--env", "CHARTROOM_SOCKET=/run/chartroom/app.sock"}
 	for _, l := range labels {
 		arguments = append(arguments, "--label", l)

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -213,15 +215,27 @@ func Run(t testing.TB, env []string, program string, arguments ...string) (stdou
 	return out.String(), said.String(), 0
 }
 
-// FreeAddress returns an address on loopback that nothing listens on just now.
+// given are the ports that this process gave out.
+var given sync.Map
+
+// FreeAddress returns an address on loopback that nothing listens on just now. It is
+// below the ports that the system gives to whoever dials: a service that was killed
+// finds its own free when it comes back.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000)))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if _, taken := given.LoadOrStore(address, true); !taken {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port between 20000 and 32000 is free")
+	return ""
 }
 
 // Eventually polls until the condition returns nil and fails the test with its

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/scxml"
 	"github.com/chartroom/chartroom/scxml/datamodel"
 )
@@ -31,6 +32,9 @@ type StepRequest struct {
 	// neither only Enabled is found out.
 	Event *scxml.Event `json:"event,omitempty"`
 	Fire  uint64       `json:"fire,omitempty"`
+	// Within is how much processor time the step may take, see [sandbox.Spend]. To
+	// compile the Document is not part of it.
+	Within time.Duration `json:"within,omitempty"`
 }
 
 // Input is the part of scxml.Input that can be sent.
@@ -111,6 +115,7 @@ func (h *Host) step(r StepRequest) (StepResponse, error) {
 	if err != nil {
 		return StepResponse{}, err
 	}
+	defer sandbox.Spend(r.Within)()
 	var ip *scxml.Interpreter
 	var step scxml.Macrostep
 	if len(r.Snapshot) == 0 {

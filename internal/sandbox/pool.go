@@ -2,42 +2,30 @@
 
 package sandbox
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Pool is several workers: a call takes one that is free, and waits while none is.
 // What a child remembers is therefore no more than a cache. It is safe for
 // concurrent use.
 type Pool struct {
-	free    chan *Worker
-	timeout time.Duration
+	free chan *Worker
 }
 
 // NewPool makes a pool of n workers; nothing is started yet.
 func NewPool(n int, c Config) *Pool {
 	p := &Pool{free: make(chan *Worker, n)}
 	for range n {
-		w := New(c)
-		p.timeout = w.config.Timeout
-		p.free <- w
+		p.free <- New(c)
 	}
 	return p
 }
 
-// Call is [Worker.Call] on a worker of the pool.
+// Call is [Worker.Call] on a worker of the pool. Waiting for one does not count.
 func (p *Pool) Call(ctx context.Context, op string, in, out any) error {
-	return p.CallWithin(ctx, p.timeout, op, in, out)
-}
-
-// CallWithin is [Worker.CallWithin] on a worker of the pool. Waiting for one does
-// not count.
-func (p *Pool) CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error {
 	select {
 	case w := <-p.free:
 		defer func() { p.free <- w }()
-		return w.CallWithin(ctx, timeout, op, in, out)
+		return w.Call(ctx, op, in, out)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -9,7 +9,8 @@
 // again, started with the argument [Command]. It limits its own address space and
 // stack before it reads a request, has no environment and no open files but the
 // three, and ends as soon as its standard input does, so that none is left behind.
-// The parent measures the time. A child that broke a limit is gone with all that it
+// The parent measures the time; the child ends itself when it takes more of the
+// processor than an operation grants it ([Spend]). A child that broke a limit is gone with all that it
 // knew; the next call starts another one.
 //
 // This bounds memory and time. It is no wall against code that escapes from the
@@ -120,13 +121,6 @@ func New(c Config) *Worker {
 // a *[Broken] what the child remembered is lost. When ctx ends the child is
 // killed, and ctx's error returned.
 func (w *Worker) Call(ctx context.Context, op string, in, out any) error {
-	return w.CallWithin(ctx, w.config.Timeout, op, in, out)
-}
-
-// CallWithin is Call that may take no longer than timeout, if that is less than
-// what the Config says.
-func (w *Worker) CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error {
-	timeout = min(timeout, w.config.Timeout)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	body, err := json.Marshal(in)
@@ -144,14 +138,14 @@ func (w *Worker) CallWithin(ctx context.Context, timeout time.Duration, op strin
 	}
 	c := w.child
 	go c.exchange(append(line, '\n'))
-	timer := time.NewTimer(timeout)
+	timer := time.NewTimer(w.config.Timeout)
 	defer timer.Stop()
 	var a answer
 	select {
 	case a = <-c.answer:
 	case <-timer.C:
 		w.kill()
-		return &Broken{Reason: fmt.Sprintf("it took longer than %s", timeout), Note: (<-c.answer).note}
+		return &Broken{Reason: fmt.Sprintf("it took longer than %s", w.config.Timeout), Note: (<-c.answer).note}
 	case <-ctx.Done():
 		w.kill()
 		return ctx.Err()

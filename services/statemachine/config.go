@@ -68,7 +68,8 @@ type Sandbox = session.Sandbox
 
 // NewSandbox makes a sandbox of child processes of this program, which must run
 // package chartwork when it is called with the argument sandbox.Command. A step
-// that takes more than 2 s or 256 MiB ends its child. Close it after Run.
+// that takes more than 250 ms of the processor, 2 s on the wall, or 256 MiB ends its
+// child. Close it after Run.
 func NewSandbox() *sandbox.Pool {
 	// One for each worker, and one for documents that are pushed.
 	return sandbox.NewPool(owner.DefaultWorkers+1, sandbox.Config{Timeout: 2 * time.Second, Memory: 256 << 20})

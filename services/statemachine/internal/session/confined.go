@@ -15,11 +15,7 @@ import (
 
 // Sandbox takes steps of charts that are not trusted in another process:
 // *sandbox.Pool. It must be safe for concurrent use.
-type Sandbox interface {
-	chartwork.Caller
-	// CallWithin is Call that may take no longer than timeout.
-	CallWithin(ctx context.Context, timeout time.Duration, op string, in, out any) error
-}
+type Sandbox = chartwork.Caller
 
 // Confined says whether sessions are stepped elsewhere.
 func (c *Chart) Confined() bool { return c.sandbox != nil }
@@ -126,12 +122,12 @@ func (s *confined) step(r chartwork.StepRequest) (scxml.Macrostep, error) {
 	r.Options = CompileOptions()
 	var out chartwork.StepResponse
 	var err error
-	granted := s.instance.grant()
+	r.Within = s.instance.grant()
 	for n := range attempts {
-		err = s.chart.sandbox.CallWithin(context.Background(), granted, chartwork.OpStep, r, &out)
+		err = s.chart.sandbox.Call(context.Background(), chartwork.OpStep, r, &out)
 		if failure, ok := errors.AsType[*sandbox.Failure](err); ok && failure.Message == chartwork.UnknownChart {
 			r.Document = s.chart.document
-			err = s.chart.sandbox.CallWithin(context.Background(), granted, chartwork.OpStep, r, &out)
+			err = s.chart.sandbox.Call(context.Background(), chartwork.OpStep, r, &out)
 		}
 		if _, failed := errors.AsType[*sandbox.Failure](err); err == nil || failed {
 			break

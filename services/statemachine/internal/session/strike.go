@@ -13,17 +13,20 @@ import (
 )
 
 // While a step runs, the other instances of the worker wait. So a step that goes
-// beyond what it is granted is a strike against the instance and its chart; each
-// halves what the next step is granted, for as long as it is remembered; and an
-// instance with maxStrikes of them takes nothing until the oldest is forgotten.
-// By that an instance makes others wait for about 4 s in an hour, and further
-// ones of its chart for 2 s each.
+// beyond the processor time that it is granted is a strike against the instance and
+// its chart; each halves what the next step is granted, for as long as it is
+// remembered; and an instance with maxStrikes of them takes nothing until the oldest
+// is forgotten. By that an instance makes others wait for about half a second in an
+// hour, and further ones of its chart for a quarter of one each.
 const (
-	stepTime      = 2 * time.Second
-	leastStepTime = stepTime / 4
-	maxStrikes    = 4
-	strikeTime    = time.Hour
+	stepTime   = 250 * time.Millisecond
+	maxStrikes = 4
+	strikeTime = time.Hour
 )
+
+// watchTime takes the place of stepTime in this process, where it is time on the wall.
+// The limits of the kernel are reached sooner by the charts that are stepped here.
+const watchTime = 2 * time.Second
 
 // strikes are the times of the newest strikes, oldest first.
 type strikes []time.Time
@@ -64,12 +67,16 @@ func (r *record) count(now time.Time) int {
 
 // grant is how long the next call into the kernel may take.
 func (i *Instance) grant() time.Duration {
+	most := watchTime
+	if i.chart.Confined() {
+		most = stepTime
+	}
 	if len(i.book.Strikes) == 0 && !i.chart.record.any.Load() {
-		return stepTime
+		return most
 	}
 	now := time.Now()
 	n := max(len(i.book.Strikes.at(now)), i.chart.record.count(now))
-	return max(stepTime>>n, leastStepTime)
+	return most >> min(n, 2)
 }
 
 // strike notes that a call took more than was granted.

@@ -9,42 +9,32 @@ import (
 	"os"
 )
 
-type message struct {
-	Type, Run string
-	Sequence  int
-	Resume    bool
-	Snapshot  float64 // null leaves it 0: a clean start
-	Data      struct{ Number float64 }
-}
+type message map[string]any // a line, in either direction
 
-func main() {
+func main() { // what fails panics: that is a crash, and chartroom brings the state back
 	_ = os.Remove(os.Getenv("CHARTROOM_SOCKET")) // left behind by a run that was killed
 	listener, err := net.Listen("unix", os.Getenv("CHARTROOM_SOCKET"))
-	total, cursor := 0.0, 0 // the whole state
-	for err == nil {
-		var conn net.Conn
-		if conn, err = listener.Accept(); err != nil {
-			break
-		}
-		in, out := json.NewDecoder(conn), json.NewEncoder(conn)
-		for m := new(message); in.Decode(m) == nil; m = new(message) {
-			switch m.Type {
+	for total, cursor := 0.0, 0.0; err == nil; { // the whole state
+		conn, _ := listener.Accept() // the agent dials again when it breaks
+		for in, m := json.NewDecoder(conn), (message{}); in.Decode(&m) == nil; clear(m) {
+			say := func(reply message) { reply["run"] = m["run"]; _ = json.NewEncoder(conn).Encode(reply) }
+			switch sequence, _ := m["sequence"].(float64); m["type"] {
 			case "restore":
-				if !m.Resume {
-					total, cursor = m.Snapshot, m.Sequence
+				if m["resume"] != true {
+					total, _ = m["snapshot"].(float64) // null: a clean start
+					cursor = sequence
 				}
-				_ = out.Encode(map[string]any{"type": "ready", "run": m.Run, "sequence": cursor})
+				say(message{"type": "ready", "sequence": cursor})
 			case "event":
-				if m.Sequence > cursor { // else its effect is contained already
-					total, cursor = total+m.Data.Number, m.Sequence
-					_ = out.Encode(map[string]any{"type": "snapshot", "run": m.Run, "sequence": cursor, "snapshot": total})
+				if sequence > cursor { // else its effect is contained already
+					total, cursor = total+m["data"].(map[string]any)["number"].(float64), sequence
+					say(message{"type": "snapshot", "sequence": cursor, "snapshot": total})
 				}
-				_ = out.Encode(map[string]any{"type": "answer", "run": m.Run, "sequence": m.Sequence})
+				say(message{"type": "answer", "sequence": sequence})
 			case "take_snapshot":
-				_ = out.Encode(map[string]any{"type": "snapshot", "run": m.Run, "sequence": cursor, "snapshot": total})
+				say(message{"type": "snapshot", "sequence": cursor, "snapshot": total})
 			}
 		}
-		_ = conn.Close() // the agent dials again
 	}
 	panic(err)
 }

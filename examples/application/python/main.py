@@ -1,23 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """An example application: it adds numbers up, and survives."""
-import json, os, signal, socket, sys
+import contextlib, json, os, signal, socket, sys
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-path = os.environ["CHARTROOM_SOCKET"]
-if os.path.exists(path):
-    os.remove(path)  # left behind by a run that was killed
+with contextlib.suppress(FileNotFoundError):
+    os.remove(os.environ["CHARTROOM_SOCKET"])  # left behind by a run that was killed
 listener = socket.socket(socket.AF_UNIX)
-listener.bind(path)
+listener.bind(os.environ["CHARTROOM_SOCKET"])
 listener.listen()
 
 total, cursor = 0, 0  # the whole state
 while True:
     connection, _ = listener.accept()  # the agent dials again when it breaks
-    stream = connection.makefile("rw", encoding="utf-8", newline="\n")
-    try:
-        for line in stream:
-            m = json.loads(line)
+    with contextlib.suppress(OSError), connection.makefile("rw", encoding="utf-8", newline="\n") as stream:
+        for m in map(json.loads, stream):
             say = lambda **fields: print(json.dumps({"run": m["run"], **fields}), file=stream, flush=True)
             if m["type"] == "restore":
                 if not m.get("resume"):
@@ -30,5 +27,3 @@ while True:
                 say(type="answer", sequence=m["sequence"])
             elif m["type"] == "take_snapshot":
                 say(type="snapshot", sequence=cursor, snapshot=total)
-    except OSError:
-        pass  # it broke while we wrote

@@ -39,8 +39,9 @@ func RunID() string {
 	return strconv.Itoa(os.Getpid())
 }
 
-// ofTest marks what belongs to one test.
-const ofTest = "chartroom.test.of"
+// ofTest marks what belongs to one test. It is none of chartroom's own labels, of which
+// an unknown one is a finding.
+const ofTest = "test.of"
 
 // Only is the label, NAME=VALUE, of the containers that a test's own agents may touch:
 // tests that run side by side share the engine, and two fleets that act on one

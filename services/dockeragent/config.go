@@ -61,7 +61,8 @@ type Config struct {
 	// Engine is "docker" (default; DOCKER_HOST or the local socket) or "fake".
 	Engine string
 	// Only is a label, "NAME=VALUE": containers without it are observed and
-	// never touched, whatever their other labels say. Empty: no such bound.
+	// never touched, whatever their other labels say. Empty: only those of a demonstration are
+	// left alone, which has a fleet of its own.
 	Only string
 	// Address is where health is served (default DefaultAddress); "none" serves none.
 	Address string

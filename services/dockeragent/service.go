@@ -101,7 +101,9 @@ func (s *Service) connect(c *Config) error {
 			return fmt.Errorf("engine %q: want docker or fake", c.Engine)
 		}
 	}
-	if c.Only != "" {
+	if c.Only == "" {
+		s.agent.engine = engine.WithoutDemos(s.agent.engine)
+	} else {
 		bound, err := engine.Only(s.agent.engine, c.Only)
 		if err != nil {
 			return err

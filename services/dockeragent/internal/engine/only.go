@@ -15,12 +15,22 @@ import (
 // created through it gets the label.
 func Only(e Engine, label string) (Engine, error) {
 	name, value, ok := strings.Cut(label, "=")
-	if !ok || name == "" {
+	if !ok || name == "" || value == "" {
 		return nil, fmt.Errorf("label %q: want NAME=VALUE", label)
 	}
 	return only{e, name, value}, nil
 }
 
+// Demo marks what a demonstration made.
+const Demo = "chartroom.demo"
+
+// WithoutDemos gives an engine on which the containers of a demonstration, which has
+// a fleet of its own, seem not to be enabled. Without it a fleet that is started beside
+// one would restore, and start again, what the other does.
+func WithoutDemos(e Engine) Engine { return only{e, Demo, ""} }
+
+// only leaves to an agent what has the label with the value, or, for the empty value,
+// what does not have it.
 type only struct {
 	Engine
 	name, value string
@@ -38,6 +48,9 @@ func (o only) Inspect(ctx context.Context, id string) (Container, error) {
 
 // Create implements Engine.
 func (o only) Create(ctx context.Context, spec Spec) (string, error) {
+	if o.value == "" {
+		return o.Engine.Create(ctx, spec)
+	}
 	spec.Labels = maps.Clone(spec.Labels)
 	if spec.Labels == nil {
 		spec.Labels = map[string]string{}

@@ -36,9 +36,29 @@ func TestOnly(t *testing.T) {
 	if c, err := fake.Inspect(t.Context(), other); err != nil || c.Labels["chartroom.enable"] != "true" {
 		t.Errorf("the engine's own answer changed: %v %v", c.Labels, err)
 	}
-	for _, bad := range []string{"", "team", "=a"} {
+	for _, bad := range []string{"", "team", "=a", "team="} {
 		if _, err := engine.Only(fake, bad); err == nil {
 			t.Errorf("%q is taken for a label", bad)
+		}
+	}
+}
+
+// A fleet that is started beside a demonstration leaves its containers to it.
+func TestWithoutDemos(t *testing.T) {
+	t.Parallel()
+	fake := engine.NewFake()
+	rest := engine.WithoutDemos(fake)
+	for mark, want := range map[string]string{engine.Demo: "", "team": "true"} {
+		id, err := rest.Create(t.Context(), engine.Spec{Name: mark, Image: "x", Labels: map[string]string{"chartroom.enable": "true", mark: "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := rest.Inspect(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Labels["chartroom.enable"]; got != want {
+			t.Errorf("with the label %s: enable is %q, want %q", mark, got, want)
 		}
 	}
 }

@@ -121,19 +121,7 @@ func (a *app) lintCommand() *cobra.Command {
 					bad++
 				}
 			}
-			if a.output == "json" || a.output == "yaml" {
-				if err := a.encodeAny(map[string]any{"findings": findings}); err != nil {
-					return err
-				}
-			} else {
-				for _, f := range findings {
-					fmt.Fprintln(a.env.Stdout, printable(f.String()))
-				}
-			}
-			if bad > 0 {
-				return codeError{Findings, errors.New("")}
-			}
-			return nil
+			return printLines(a, "findings", findings, bad > 0)
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit code 8 for warnings, too")

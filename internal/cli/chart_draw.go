@@ -3,8 +3,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -81,22 +79,7 @@ func (a *app) diffCommand() *cobra.Command {
 				return err
 			}
 			changes := diff.Documents(old, now)
-			if a.output == "json" || a.output == "yaml" {
-				if changes == nil {
-					changes = []diff.Change{}
-				}
-				if err := a.encodeAny(map[string]any{"changes": changes}); err != nil {
-					return err
-				}
-			} else {
-				for _, c := range changes {
-					fmt.Fprintln(a.env.Stdout, printable(c.String()))
-				}
-			}
-			if code && len(changes) > 0 {
-				return codeError{Findings, errors.New("")}
-			}
-			return nil
+			return printLines(a, "changes", changes, code && len(changes) > 0)
 		},
 	}
 	cmd.Flags().BoolVar(&code, "exit-code", false, "exit code 8 when the charts differ")

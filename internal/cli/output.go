@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -101,6 +102,24 @@ func (a *app) encodeAny(v any) error {
 		return err
 	}
 	return a.encode(plain)
+}
+
+// printLines writes rows, a line each, or as json or yaml under a name. With
+// found the exit code is the one of findings.
+func printLines[T fmt.Stringer](a *app, name string, rows []T, found bool) error {
+	if a.output == "json" || a.output == "yaml" {
+		if err := a.encodeAny(map[string]any{name: append([]T{}, rows...)}); err != nil {
+			return err
+		}
+	} else {
+		for _, row := range rows {
+			fmt.Fprintln(a.env.Stdout, printable(row.String()))
+		}
+	}
+	if found {
+		return codeError{Findings, errors.New("")}
+	}
+	return nil
 }
 
 // writeTable aligns the columns.

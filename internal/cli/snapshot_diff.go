@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,19 +67,7 @@ func (a *app) snapshotDiffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.output == "json" || a.output == "yaml" {
-				if err := a.encodeAny(map[string]any{"changes": append([]dataChange{}, changes...)}); err != nil {
-					return err
-				}
-			} else {
-				for _, c := range changes {
-					fmt.Fprintln(a.env.Stdout, printable(c.String()))
-				}
-			}
-			if code && len(changes) > 0 {
-				return codeError{Findings, errors.New("")}
-			}
-			return nil
+			return printLines(a, "changes", changes, code && len(changes) > 0)
 		},
 	}
 	cmd.Flags().BoolVar(&code, "exit-code", false, "exit code 8 when they differ")

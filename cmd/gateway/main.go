@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/chartroom/chartroom/internal/interrupt"
@@ -15,10 +14,7 @@ import (
 
 func main() {
 	ctx, stop := interrupt.Context(context.Background())
-	err := gateway.Main(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	code := gateway.Main(ctx, os.Args[1:], os.Getenv, os.Stderr)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "gateway:", err)
-		os.Exit(1)
-	}
+	os.Exit(code)
 }

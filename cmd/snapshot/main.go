@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/chartroom/chartroom/internal/interrupt"
@@ -15,10 +14,7 @@ import (
 
 func main() {
 	ctx, stop := interrupt.Context(context.Background())
-	err := snapshot.Main(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	code := snapshot.Main(ctx, os.Args[1:], os.Getenv, os.Stderr)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "snapshot:", err)
-		os.Exit(1)
-	}
+	os.Exit(code)
 }

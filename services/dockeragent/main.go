@@ -4,13 +4,12 @@ package dockeragent
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 
-	"github.com/chartroom/chartroom/internal/telemetry"
+	"github.com/chartroom/chartroom/internal/process"
 	"github.com/chartroom/chartroom/internal/version"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
 )
@@ -19,11 +18,9 @@ import (
 // the program's name) and environment, and runs until ctx ends. It returns the
 // exit code: 0, 1 after an error, 2 for wrong usage.
 func Main(ctx context.Context, arguments []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	c := Config{}
-	var level, format string
+	var c Config
 	var dump, asked bool
-	flags := flag.NewFlagSet("dockeragent", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags := process.NewFlags("dockeragent", &c.Security, getenv, stderr)
 	flags.StringVar(&c.StatemachineAddress, "statemachine", "127.0.0.1:7402", "`ADDRESS` of the statemachine service")
 	flags.StringVar(&c.State, "state", "/var/lib/chartroom/dockeragent", "`DIR` for the journal and the host's id")
 	flags.StringVar(&c.HostID, "host-id", "", "`ID` under which this host is enrolled, once (default: the host name)")
@@ -33,54 +30,29 @@ func Main(ctx context.Context, arguments []string, getenv func(string) string, s
 	flags.StringVar(&c.Address, "address", DefaultAddress, "serve health on `HOST:PORT`, or none")
 	flags.Int64Var(&c.JournalBytes, "journal-bytes", 64<<20, "bound of the journal in `BYTES`")
 	flags.DurationVar(&c.StartEvery, "start-every", 0, "pause between starts of stopped containers of one image (default 50ms)")
-	flags.StringVar(&c.Security.Dir, "tls-dir", getenv("CHARTROOM_TLS_DIR"), "`DIR` that chartroom init has filled")
-	flags.StringVar(&level, "log-level", getenv("CHARTROOM_LOG_LEVEL"), "debug, info, warn or error (CHARTROOM_LOG_LEVEL; default info)")
-	flags.StringVar(&format, "log-format", getenv("CHARTROOM_LOG_FORMAT"), "text or json (CHARTROOM_LOG_FORMAT; default text)")
 	flags.BoolVar(&dump, "dump", false, "print the journal below --state as JSON lines, and exit")
 	flags.BoolVar(&asked, "version", false, "print the version, and exit")
-	if err := flags.Parse(arguments); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
+	return flags.Run(ctx, arguments, func(log *slog.Logger) (process.Service, error) {
+		switch c.Log = log; {
+		case asked:
+			return printer(func() error {
+				_, err := fmt.Fprintln(stdout, version.Version)
+				return err
+			}), nil
+		case dump:
+			return printer(func() error {
+				return journal.Walk(filepath.Join(c.State, "journal"), func(kind byte, body []byte) error {
+					_, err := fmt.Fprintf(stdout, "%c %s\n", kind, body)
+					return err
+				})
+			}), nil
 		}
-		return 2
-	}
-	log, err := telemetry.NewLogger(stderr, "dockeragent", level, format)
-	if err == nil && flags.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "dockeragent: %v\nSee: dockeragent --help\n", err)
-		return 2
-	}
-	if asked {
-		fmt.Fprintln(stdout, version.Version)
-		return 0
-	}
-	if dump {
-		err = journal.Walk(filepath.Join(c.State, "journal"), func(kind byte, body []byte) error {
-			_, err := fmt.Fprintf(stdout, "%c %s\n", kind, body)
-			return err
-		})
-	} else {
-		c.Log = log
-		err = serve(ctx, c)
-	}
-	if err != nil {
-		log.Error("dockeragent ended", "err", err)
-		return 1
-	}
-	return 0
+		return New(c)
+	})
 }
 
-func serve(ctx context.Context, c Config) error {
-	flush, err := telemetry.Setup(ctx, "dockeragent", version.Version)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = flush() }()
-	s, err := New(c)
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
-}
+// printer says something in place of serving.
+type printer func() error
+
+// Run implements [process.Service].
+func (p printer) Run(context.Context) error { return p() }

@@ -5,6 +5,7 @@ package session
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,6 +20,28 @@ const relayVerb = "send"
 // relayAfter is how long an event for another instance waits for its result
 // before it is sent again.
 const relayAfter = 2 * time.Second
+
+// What an instance may have on the way to others; beyond it a <send> is
+// error.communication. They do not expire: the sender may have acted on them.
+const (
+	maxRelays     = 1000
+	maxRelayBytes = 4 << 20
+)
+
+// relayRoom refuses an event for another instance when too much is on its way.
+func (i *Instance) relayRoom(event string, data []byte) error {
+	count, size := 1, entrySize(event, data)
+	for _, row := range i.outbox {
+		if c := row.GetCommand(); row.GetHostId() == "" && c.GetVerb() == relayVerb {
+			count, size = count+1, size+entrySize("", c.GetArgumentsJson())
+		}
+	}
+	if count > maxRelays || size > maxRelayBytes {
+		return fmt.Errorf("%d events (%d KiB) for other instances are on their way, at most %d and %d KiB: %s is not sent",
+			count-1, size>>10, maxRelays, maxRelayBytes>>10, event)
+	}
+	return nil
+}
 
 // relayRow is what the row keeps of a relay.
 type relayRow struct {

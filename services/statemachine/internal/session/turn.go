@@ -337,7 +337,10 @@ func (t *turn) relay(e scxml.Send) (string, error) {
 	if err := checkEventName(e.Event.Name); err != nil {
 		return "", err
 	}
-	i := t.instance
+	i, data := t.instance, encode(e.Event.Data)
+	if err := i.relayRoom(e.Event.Name, data); err != nil {
+		return "", err
+	}
 	if i.book.Incarnation == "" {
 		i.book.Incarnation = strconv.FormatUint(t.seed(), 36)
 	}
@@ -348,7 +351,7 @@ func (t *turn) relay(e scxml.Send) (string, error) {
 	i.book.Sent[shard]++
 	r := &Relay{
 		From: i.id, To: to, Incarnation: i.book.Incarnation, Number: i.book.Sent[shard],
-		CommandID: t.commandID(), Event: e.Event.Name, SendID: e.SendID, DataJSON: encode(e.Event.Data),
+		CommandID: t.commandID(), Event: e.Event.Name, SendID: e.SendID, DataJSON: data,
 	}
 	row := r.row()
 	i.outbox = append(i.outbox, row)

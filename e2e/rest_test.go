@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -50,7 +52,6 @@ func rest(t *testing.T, address, method, path string, body proto.Message) (int, 
 }
 
 // Every call that REST offers for a container, from its creation to its end.
-// (Attach is not among them: it needs a stream in both directions.)
 func restOnAContainer(t *testing.T, address, image string, witness *rig.Witness) {
 	name := "rest-" + rig.RunID()
 	rig.RemoveByName(t, name)
@@ -126,6 +127,7 @@ func restOnAContainer(t *testing.T, address, image string, witness *rig.Witness)
 		}
 		return nil
 	})
+	attachedReads(t, "ws://"+address+path+":attach", "report: [7,8]\n", func() { send("report", nil) })
 	send("system.take_snapshot", nil)
 	restarts("system.restart", map[string]any{"grace": 5})
 	restarts("system.restore", map[string]any{"snapshot": 2})
@@ -154,4 +156,48 @@ func restOnAContainer(t *testing.T, address, image string, witness *rig.Witness)
 		t.Errorf("its log does not end with docker.destroy: %v", log.GetEntries())
 	}
 	acts{"create": 1, "start": 4, "kill": 4, "die": 4, "destroy": 1}.check(t, witness, name)
+}
+
+// attachedReads joins the streams of a target and waits for a line of its output,
+// asking for it again and again: what was written before it joined is not shown.
+func attachedReads(t *testing.T, url, want string, ask func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, answer, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Body != nil {
+		defer answer.Body.Close()
+	}
+	defer func() { _ = conn.CloseNow() }()
+	read := make(chan error, 1)
+	go func() {
+		var got strings.Builder
+		for !strings.Contains(got.String(), want) {
+			var out fleetv1.AttachResponse
+			_, frame, err := conn.Read(ctx)
+			if err == nil {
+				err = protojson.Unmarshal(frame, &out)
+			}
+			if err != nil {
+				read <- fmt.Errorf("attached, it reads %q and then %w", got.String(), err)
+				return
+			}
+			got.Write(out.GetData())
+		}
+		read <- nil
+	}()
+	for again := time.NewTicker(200 * time.Millisecond); ; {
+		select {
+		case err := <-read:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-again.C:
+			ask()
+		}
+	}
 }

@@ -167,6 +167,7 @@ func (s *Service) prepareHTTP(security transport.Security, fleet *rpc.Server, d 
 		Conn:      self,
 		WebSocket: s.endStream(stream.WebSocket(fleet, s.logger)),
 		Events:    s.endStream(stream.Events(fleet, s.logger)),
+		Attach:    s.endStream(stream.Attach(self, s.logger)),
 		Picture:   picture(fleet, d),
 		Dashboard: dashboard.Files(),
 		Ready:     s.model.Ready,

@@ -25,9 +25,11 @@ type socket struct {
 	*websocket.Conn
 }
 
-func (r *rig) socket(t testing.TB) *socket {
+func (r *rig) socket(t testing.TB) *socket { return r.socketAt(t, "/v1/stream") }
+
+func (r *rig) socketAt(t testing.TB, path string) *socket {
 	t.Helper()
-	conn, resp, err := websocket.Dial(t.Context(), "ws://"+r.address+"/v1/stream", nil)
+	conn, resp, err := websocket.Dial(t.Context(), "ws://"+r.address+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@
 //	HTTP/2 with content-type application/grpc   gRPC
 //	/v1/stream                                  WebSocket
 //	/v1/events                                  server-sent events
+//	/v1/instances/ID:attach                     the streams of a target, as a WebSocket
 //	/v1/charts/NAME.svg                         the picture of a chart
 //	/v1/…                                       REST, by grpc-gateway
 //	/openapi.json /healthz /readyz /metrics     as they say
@@ -31,6 +32,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/chartroom/chartroom/proto"
+	"github.com/chartroom/chartroom/services/gateway/internal/stream"
 )
 
 // Config is what the parts of the port are.
@@ -41,6 +43,8 @@ type Config struct {
 	Conn grpc.ClientConnInterface
 	// WebSocket and Events serve /v1/stream and /v1/events.
 	WebSocket, Events http.Handler
+	// Attach serves /v1/instances/ID:attach.
+	Attach http.Handler
 	// Picture serves /v1/charts/NAME.svg.
 	Picture http.Handler
 	// Dashboard holds the built page.
@@ -85,6 +89,13 @@ func New(c Config) (http.Handler, error) {
 	closed.HandleFunc("/v1/charts/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, ".svg") {
 			c.Picture.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+	closed.HandleFunc("GET /v1/instances/{call}", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.PathValue("call"), stream.AttachSuffix) {
+			c.Attach.ServeHTTP(w, r)
 			return
 		}
 		rest.ServeHTTP(w, r)

@@ -37,6 +37,8 @@ type group struct {
 	marks   map[string]bool
 	hosts   map[string]bool
 	effects []Effect
+	// withheld are the instances that wait for what goes out with the effects.
+	withheld map[*Instance]bool
 	// answered are the request_ids that the steps have an answer to.
 	answered []*answer
 	refused  error
@@ -60,7 +62,7 @@ func (b *Batch) group(s *Shard) *group {
 	if g, ok := b.byShard[s.number]; ok && g.shard == s {
 		return g
 	}
-	g := &group{shard: s, open: map[string]*step{}, marks: map[string]bool{}, hosts: map[string]bool{}}
+	g := &group{shard: s, open: map[string]*step{}, marks: map[string]bool{}, hosts: map[string]bool{}, withheld: map[*Instance]bool{}}
 	b.groups = append(b.groups, g)
 	b.byShard[s.number] = g
 	return g

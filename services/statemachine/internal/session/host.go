@@ -156,8 +156,8 @@ func (w *Worker) caughtUp(s *Shard, b *Batch, h *host, now time.Time) {
 		if c := i.container(); inventory != nil && c != "" && !inventory[c] && h.had(i) {
 			w.turn(s, b, i, now, "").vanished(c)
 		}
-		s.schedule(i)
 	}
+	s.resume(b.group(s), id)
 }
 
 // had reports whether the engine that answers on the host is the one that had the
@@ -213,9 +213,7 @@ func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
 	}
 	h.head = min(h.head, s.mark(id).GetSequence())
 	w.caughtUp(s, b, h, now)
-	for _, i := range s.on(id) {
-		s.schedule(i)
-	}
+	s.resume(b.group(s), id)
 }
 
 // observeHost takes in an observation about the host itself.

@@ -39,6 +39,8 @@ type Instance struct {
 	// that has to be found out again.
 	events []string
 	bytes  int // size of the last record
+	// withheld is what it waits for and has not gone out.
+	withheld withheld
 
 	// saved is the session of the last record, since what it took after that.
 	saved []byte

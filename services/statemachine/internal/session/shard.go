@@ -112,12 +112,12 @@ func (s *Shard) schedule(i *Instance) {
 	if i.hosted() {
 		index = s.held
 	}
-	pending := i.ip.Pending()
-	if len(pending) == 0 || i.hosted() && !s.ready(i.view.GetHostId()) {
+	next, ok := i.next()
+	if !ok || i.hosted() && !s.ready(i.view.GetHostId()) {
 		index.Remove(i.id)
 		return
 	}
-	index.Set(delay.Timer{Key: i.id, Number: pending[0].Seq, Due: pending[0].Due})
+	index.Set(delay.Timer{Key: i.id, Number: next.Seq, Due: next.Due})
 }
 
 // unschedule takes everything of the shard out of the indexes.

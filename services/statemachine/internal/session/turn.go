@@ -292,6 +292,7 @@ func (t *turn) command(verb string, arguments map[string]any, fill func(*agentv1
 	i.outbox = append(i.outbox, row)
 	t.step().out.OutboxPut = append(t.step().out.OutboxPut, row)
 	if t.shard.commandable(row.GetHostId()) {
+		t.group.withhold(i, t.now)
 		t.group.then(&Command{Host: row.GetHostId(), Command: t.shard.outgoing(c, t.bodies)})
 	}
 	return c

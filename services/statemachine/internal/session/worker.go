@@ -257,6 +257,9 @@ func (w *Worker) Dispatch(done *Batch) {
 		if g.refused == nil && len(g.effects) > 0 {
 			w.dispatcher.Dispatch(g.shard.number, g.fence, g.effects)
 		}
+		if w.shards[g.shard.number] == g.shard {
+			g.release(time.Now())
+		}
 	}
 }
 

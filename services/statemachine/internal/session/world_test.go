@@ -42,7 +42,8 @@ type world struct {
 	t     *testing.T
 	store *fakestore.Store
 	chart *Chart
-	early bool // dispatch before commit, as a mutant would
+	early bool          // dispatch before commit, as a mutant would
+	pause time.Duration // between two lives of the worker
 
 	mu     sync.Mutex
 	wrong  []string
@@ -61,6 +62,8 @@ type world struct {
 	deaths   int
 	memory   []uint64 // what the application has processed; dies with it
 	fatal    map[uint64]int
+	mute     bool      // it answers no event
+	sent     time.Time // when it was given the last
 	wake     chan struct{}
 	incoming sync.WaitGroup
 }
@@ -356,7 +359,7 @@ func (w *world) cursor() uint64 {
 // process is the application: it takes each event once, dumps its state, and
 // dies where the schedule says so, with the event in flight or just answered.
 func (w *world) process(n uint64) {
-	if !w.running {
+	if w.sent = time.Now(); !w.running || w.mute {
 		return
 	}
 	how, dies := w.fatal[n]
@@ -480,6 +483,10 @@ func (w *world) live(ctx context.Context) {
 		<-l.done
 		l.cancel()
 		w.incoming.Wait()
+		select {
+		case <-time.After(w.pause):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ func (t *turn) observe(o *Observation) {
 		return // else the chart has heard of the run
 	}
 	if n := number(data["sequence"]); f.GetEvent() == "app.answer" && t.unasked(n) {
-		if n > i.book.Delivered { // else it is told again
+		if n > i.book.Delivered && t.shard.ready(i.view.GetHostId()) { // else it is told again
 			t.remark(fleetv1.Severity_SEVERITY_WARNING, f.GetEvent(), fmt.Sprintf(
 				"The application answered event %d, which it was not sent; event %d waits for its answer.", n, i.book.Flight))
 		}

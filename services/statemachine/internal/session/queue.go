@@ -153,9 +153,13 @@ func (t *turn) answered(sequence uint64) {
 
 // unasked says whether the application answers another event than the one that
 // it was sent. Believing it would skip events, and close the chart's breaker
-// over one that stays without an answer.
+// over one that stays without an answer. That may be one of its number in a store
+// that was replaced by an older copy.
 func (t *turn) unasked(sequence uint64) bool {
 	i := t.instance
+	if sequence > i.known {
+		return true
+	}
 	if i.book.Flight != 0 {
 		return sequence != i.book.Flight
 	}

@@ -45,6 +45,8 @@ func newBench(t interface{ Fatal(...any) }, limit int) *bench {
 		InstanceId: "web@h1", Name: "web", HostId: "h1", Managed: true,
 		Target: &fleetv1.Target{Kind: "container", Channel: "socket", ContainerId: "c1", StartedTime: timestamppb.New(b.now)},
 	}}
+	h := b.shard.host("h1")
+	h.conn, h.consumed = &worldConn{}, true
 	b.i.book.Options = fmt.Appendf(nil, `{"breaker":{"queue":%d}}`, limit)
 	b.do(func(t *turn) { _ = t.begin(map[string]any{"managed": true}) })
 	return b
@@ -81,6 +83,10 @@ func (b *bench) do(f func(*turn)) *snapshotv1.Step {
 	}
 	return out
 }
+
+// away makes commands wait, as before a host has told everything anew; sent of the
+// instance lets the one in flight go.
+func (b *bench) away() { b.shard.host("h1").conn = nil }
 
 // say lets the agent tell something of the container.
 func (b *bench) say(event, data string, fill ...func(*agentv1.Observation)) *snapshotv1.Step {
@@ -416,6 +422,7 @@ func TestACursorBeyondTheFlightIsItsAnswer(t *testing.T) {
 			b := newBench(t, 10)
 			b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
 			b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+			b.away()
 			for range 2 {
 				b.do(func(t *turn) {
 					t.enqueue("x", nil, "")
@@ -435,11 +442,51 @@ func TestACursorBeyondTheFlightIsItsAnswer(t *testing.T) {
 				if b.i.book.Flight != want {
 					t.Fatalf("%d is in flight, want %d", b.i.book.Flight, want)
 				}
+				b.i.sent()
 				b.say("app.answer", fmt.Sprintf(`{"run":"2026-01-02T00:00:00Z","sequence":%d}`, want))
 			}
 			if b.i.waiting() != 0 || b.i.admission() != fleetv1.Admission_ADMISSION_FORWARD {
 				t.Errorf("%d wait, %v; want none, and events forwarded", b.i.waiting(), b.i.admission())
 			}
 		})
+	}
+}
+
+// After an older copy of the store was put back the journal tells again what was
+// answered since. Those answers are to events that are lost: none of them is taken
+// for one to an event that was accepted meanwhile under the same number.
+func TestAnswersFromAfterTheCopyMoveNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 20)
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+	accept := func() { b.do(func(t *turn) { t.enqueue("x", nil, ""); t.settleHead() }) }
+	accept()
+	accept()
+	b.i.known = b.i.book.Accepted // as loaded: 1 is in flight, 2 waits
+	b.away()
+	accept()
+	accept()
+	for n := 1; n <= 5; n++ { // the application was given 1 to 5 by the store that is lost
+		b.say("app.snapshot", fmt.Sprintf(`{"sequence":%d}`, n), func(o *agentv1.Observation) {
+			o.Snapshot = &agentv1.Snapshot{Sha256: fmt.Sprintf("%064d", n), ContainedSequence: uint64(n), Inline: []byte("{}")}
+		})
+		if out := b.say("app.answer", fmt.Sprintf(`{"sequence":%d}`, n)); n > 2 && len(out.GetLog()) != 0 {
+			t.Errorf("answer %d: log %v, want nothing", n, out.GetLog())
+		}
+	}
+	if b.i.book.Delivered != 2 || b.i.waiting() != 2 {
+		t.Errorf("delivered %d, %d wait; want 2 and the 2 that the application has not seen", b.i.book.Delivered, b.i.waiting())
+	}
+	if got := b.i.view.GetSnapshots()[0].GetContainedSequence(); got != 2 {
+		t.Errorf("the newest snapshot contains %d, want 2: it has not seen what came later", got)
+	}
+	b.say("app.cursor", `{"run":"2026-01-02T00:00:00Z","sequence":5}`)
+	for want := uint64(6); want <= 7; want++ {
+		if b.i.book.Flight != want {
+			t.Fatalf("%d is in flight, want %d", b.i.book.Flight, want)
+		}
+		b.i.sent()
+		b.say("app.answer", fmt.Sprintf(`{"sequence":%d}`, want))
 	}
 }

@@ -67,7 +67,7 @@ func (t *turn) keep(s *agentv1.Snapshot, at time.Time) uint64 {
 	}
 	i.view.Snapshots = append([]*fleetv1.ApplicationSnapshot{{
 		Number: number, Sha256: s.GetSha256(), SizeBytes: s.GetSizeBytes(),
-		ContainedSequence: min(s.GetContainedSequence(), i.book.Accepted),
+		ContainedSequence: min(s.GetContainedSequence(), i.known),
 		CreateTime:        timestamppb.New(at), RunTime: s.GetRunTime(),
 		Verdict: fleetv1.Verdict_VERDICT_CANDIDATE,
 	}}, kept...)

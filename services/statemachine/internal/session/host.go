@@ -134,7 +134,10 @@ func (w *Worker) compare(s *Shard, h *host, j *HostJoined) (relist, ok bool) {
 		w.lost(Loss{Shard: s.number, Above: seen.GetEpoch()})
 		return false, false
 	}
-	relist = s.recovering && !h.recovered || seen.GetCommitSequence() > s.fence.Group
+	// What was committed since the shard was loaded does not make up for what the
+	// store has lost before.
+	behind := seen.GetEpoch() < s.fence.Epoch && seen.GetCommitSequence() > s.loaded
+	relist = s.recovering && !h.recovered || behind
 	h.recovered = true
 	return relist, true
 }

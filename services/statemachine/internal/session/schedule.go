@@ -170,7 +170,7 @@ func (w *Worker) adopt(b *Batch, s *Shard, now time.Time) {
 		g.drop(Unavailable("shard %d is loaded again", s.number))
 	}
 	w.shards[s.number] = s
-	s.free, s.held, s.missing = &w.free, &w.held, w.missing
+	s.free, s.held, s.missing, s.loaded = &w.free, &w.held, w.missing, s.fence.Group
 	for _, h := range s.hosts {
 		if h.view.GetConnected() {
 			w.away(s, b, h, now)

@@ -139,7 +139,8 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 		"reader gone":     func(_ *os.Process, output io.Closer) { _ = output.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command(rig.Binary(t, "chartroom"), "demo", "--once", "--listen", rig.FreeAddress(t))
+			// Under nohup, which these tests may run under, it would rightly ignore SIGHUP.
+			cmd := exec.Command("env", "--default-signal=HUP", rig.Binary(t, "chartroom"), "demo", "--once", "--listen", rig.FreeAddress(t))
 			temporary := t.TempDir()
 			cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
 			var said bytes.Buffer

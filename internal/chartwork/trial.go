@@ -5,6 +5,7 @@ package chartwork
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
@@ -53,20 +54,37 @@ type Step struct {
 	Session string    `json:"session,omitempty"`
 	Time    time.Time `json:"time"`
 	// Event is the one that was taken from outside; empty for the start.
-	Event         string            `json:"event,omitempty"`
-	Transitions   []scxml.Taken     `json:"transitions,omitempty"`
-	Exited        []string          `json:"exited,omitempty"`
-	Entered       []string          `json:"entered,omitempty"`
-	Raised        []string          `json:"raised,omitempty"`
-	Delayed       []scxml.Scheduled `json:"delayed,omitempty"`
-	Log           []scxml.Log       `json:"log,omitempty"`
-	Faults        []scxml.Fault     `json:"faults,omitempty"`
-	Effects       []Effect          `json:"effects,omitempty"`
-	Configuration []string          `json:"configuration"`
-	Data          map[string]any    `json:"data,omitempty"`
-	Done          *scxml.Done       `json:"done,omitempty"`
+	Event         string         `json:"event,omitempty"`
+	Transitions   []scxml.Taken  `json:"transitions,omitempty"`
+	Exited        []string       `json:"exited,omitempty"`
+	Entered       []string       `json:"entered,omitempty"`
+	Raised        []string       `json:"raised,omitempty"`
+	Delayed       []Delayed      `json:"delayed,omitempty"`
+	Log           []scxml.Log    `json:"log,omitempty"`
+	Faults        []scxml.Fault  `json:"faults,omitempty"`
+	Effects       []Effect       `json:"effects,omitempty"`
+	Configuration []string       `json:"configuration"`
+	Data          map[string]any `json:"data,omitempty"`
+	Done          *scxml.Done    `json:"done,omitempty"`
 	// Text is the step in the form of scenarios; it is not printed as JSON.
 	Text string `json:"text,omitempty"`
+}
+
+// Delayed is a send that waits, as it is printed.
+type Delayed struct {
+	Seq    uint64 `json:"seq"`
+	SendID string `json:"sendid"`
+	Event  string `json:"event"`
+	// Delay is written as a chart writes it (SCXML 6.2.4), such as "3s".
+	Delay string `json:"delay"`
+}
+
+// written is d as the delay of a <send>.
+func written(d time.Duration) string {
+	if d < time.Second {
+		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', -1, 64) + "ms"
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
 }
 
 // trial is a session being tried out, with those that it invoked.
@@ -134,7 +152,9 @@ func (t *trial) observe(s *scxmlenv.Session, step scxml.Macrostep) {
 		out.Exited = append(out.Exited, m.Exited...)
 		out.Entered = append(out.Entered, m.Entered...)
 		out.Raised = append(out.Raised, m.Raised...)
-		out.Delayed = append(out.Delayed, m.Delayed...)
+		for _, d := range m.Delayed {
+			out.Delayed = append(out.Delayed, Delayed{Seq: d.Seq, SendID: d.SendID, Event: d.Event, Delay: written(d.Delay)})
+		}
 		for _, l := range m.Log {
 			l.Value = datamodel.Plain(l.Value)
 			out.Log = append(out.Log, l)

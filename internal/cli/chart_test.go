@@ -131,6 +131,21 @@ func TestChartRun(t *testing.T) {
 	}
 }
 
+// A delay is printed as a chart writes it (SCXML 6.2.4).
+func TestChartRunDelays(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ written, want string }{
+		{"3s", "3s"}, {"250ms", "250ms"}, {"1.5s", "1.5s"}, {".25s", "250ms"}, {"0.5ms", "0.5ms"}, {"90m", "5400s"},
+	} {
+		chart := filepath.Join(files(t, map[string]string{"c.scxml": `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
+  <state id="a"><onentry><send event="tick" delay="` + test.written + `"/></onentry></state></scxml>`}), "c.scxml")
+		code, out, fault := run(t, nil, "", "chart", "run", chart)
+		if want := `"event":"tick","delay":"` + test.want + `"`; code != 0 || !strings.Contains(out, want) {
+			t.Errorf("delay %s: exit code %d: want %s in\n%s%s", test.written, code, want, out, fault)
+		}
+	}
+}
+
 func TestChartRunHostile(t *testing.T) {
 	t.Parallel()
 	if need.Race {

@@ -451,7 +451,7 @@ func TestDoctor(t *testing.T) {
 	if diff := cmp.Diff(want, stdout); code != int(cli.Findings) || diff != "" {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
-	f.instances[0].Findings = nil
+	f.instances[0].Findings = []*fleetv1.Finding{{Code: "outside", Message: "it is not for this agent", Severity: fleetv1.Severity_SEVERITY_INFO}}
 	code, stdout, _ = run(t, f, "", "doctor")
 	if diff := cmp.Diff("1 managed, 1 observed, 0 findings\n", stdout); code != 0 || diff != "" {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)

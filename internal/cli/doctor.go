@@ -144,6 +144,9 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 			d.Observed++
 		}
 		for _, f := range i.GetFindings() {
+			if f.GetSeverity() == fleetv1.Severity_SEVERITY_INFO {
+				continue // nothing to mend
+			}
 			add(i.GetInstanceId(), finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
 		}
 	}

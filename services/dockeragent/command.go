@@ -215,7 +215,7 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 		target = label.Parse(in)
 	}
 	if !target.Managed {
-		return t, in, target, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusForbidden, Message: "the container is observed only: it has no label chartroom.enable=true, or the engine restarts it itself"}
+		return t, in, target, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusForbidden, Message: "the container is observed only: " + target.Unmanaged()}
 	}
 	if c.Run.IsZero() || t.Began(c.Run) {
 		return t, in, target, nil

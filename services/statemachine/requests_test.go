@@ -253,21 +253,29 @@ func TestUnmanagedIsNeverTouched(t *testing.T) {
 	})
 }
 
-// TestUnmanagedByItsRestartPolicy checks that the refusal names what is in the
-// way when the container has the label.
-func TestUnmanagedByItsRestartPolicy(t *testing.T) {
+// TestUnmanagedInSpiteOfItsLabel checks that the refusal names what is in the
+// way when the container may have the label.
+func TestUnmanagedInSpiteOfItsLabel(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	a := newAgent(t, "h1")
-	a.spec.Managed = false
-	a.spec.Findings = []*fleetv1.Finding{{Code: "restart-policy", Message: "the engine's own restart policy is \"always\"", Fix: "docker update --restart=no web"}}
-	r.connect(a)
-	a.create()
-	r.inState("web@h1", "created")
-	_, err := r.send("web@h1", "system.stop", "", nil)
-	want := `web@h1 is observed only and takes no system.stop; the engine's own restart policy is "always": docker update --restart=no web`
-	if got := status.Convert(err).Message(); got != want {
-		t.Errorf("refused with %q, want %q", got, want)
+	for _, test := range []struct{ code, message, fix string }{
+		{"restart-policy", "the engine's own restart policy is \"always\"", "docker update --restart=no web"},
+		{"outside", "the agent here acts only on containers with the label team=a", "make it with the label team=a"},
+	} {
+		t.Run(test.code, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			a := newAgent(t, "h1")
+			a.spec.Managed = false
+			a.spec.Findings = []*fleetv1.Finding{{Code: test.code, Message: test.message, Fix: test.fix}}
+			r.connect(a)
+			a.create()
+			r.inState("web@h1", "created")
+			_, err := r.send("web@h1", "system.stop", "", nil)
+			want := "web@h1 is observed only and takes no system.stop; " + test.message + ": " + test.fix
+			if got := status.Convert(err).Message(); got != want {
+				t.Errorf("refused with %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -219,6 +219,15 @@ type Container struct {
 	State State
 	// RestartCount counts restarts by the policy.
 	RestartCount int
+	// Outside is for an agent that leaves the container alone whatever its labels
+	// say; see [Only]. The engine itself leaves it zero.
+	Outside Outside
+}
+
+// Outside says why an agent leaves a container alone. The zero value: it does not.
+type Outside struct {
+	// Why is for people, and Fix what would change it.
+	Why, Fix string
 }
 
 // State is the engine's state of a container.

@@ -3,6 +3,7 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
@@ -23,18 +24,18 @@ func TestOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, want := range map[string]string{other: "", ours: "true"} {
+	for id, want := range map[string]string{other: "label team=a (--only)", ours: ""} {
 		c, err := mine.Inspect(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Labels["chartroom.enable"]; got != want {
-			t.Errorf("%s: enable is %q, want %q", c.Name, got, want)
+		if got := c.Outside.Why; (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: outside because %q, want %q", c.Name, got, want)
 		}
 	}
 	// What the engine itself says is untouched.
-	if c, err := fake.Inspect(t.Context(), other); err != nil || c.Labels["chartroom.enable"] != "true" {
-		t.Errorf("the engine's own answer changed: %v %v", c.Labels, err)
+	if c, err := fake.Inspect(t.Context(), other); err != nil || c.Outside != (engine.Outside{}) {
+		t.Errorf("the engine's own answer changed: %v %v", c.Outside, err)
 	}
 	for _, bad := range []string{"", "team", "=a", "team="} {
 		if _, err := engine.Only(fake, bad); err == nil {
@@ -48,7 +49,7 @@ func TestWithoutDemos(t *testing.T) {
 	t.Parallel()
 	fake := engine.NewFake()
 	rest := engine.WithoutDemos(fake)
-	for mark, want := range map[string]string{engine.Demo: "", "team": "true"} {
+	for mark, want := range map[string]string{engine.Demo: "belongs to a demonstration", "team": ""} {
 		id, err := rest.Create(t.Context(), engine.Spec{Name: mark, Image: "x", Labels: map[string]string{"chartroom.enable": "true", mark: "a"}})
 		if err != nil {
 			t.Fatal(err)
@@ -57,8 +58,8 @@ func TestWithoutDemos(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Labels["chartroom.enable"]; got != want {
-			t.Errorf("with the label %s: enable is %q, want %q", mark, got, want)
+		if got := c.Outside.Why; (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("with the label %s: outside because %q, want %q", mark, got, want)
 		}
 	}
 }

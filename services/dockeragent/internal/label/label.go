@@ -54,8 +54,17 @@ var (
 
 // Severities of findings.
 const (
+	// Info is nothing to mend.
+	Info    = "info"
 	Warning = "warning"
 	Error   = "error"
+)
+
+// Codes of the findings that keep a container from being managed whatever its label
+// says.
+const (
+	codeOutside       = "outside"
+	codeRestartPolicy = "restart-policy"
 )
 
 // Finding is something wrong with the labels or settings of a container.
@@ -66,7 +75,7 @@ type Finding struct {
 	Message string `json:"message"`
 	// Fix is what to do, where possible to paste.
 	Fix string `json:"fix"`
-	// Severity is Warning or Error.
+	// Severity is Info, Warning or Error.
 	Severity string `json:"severity"`
 }
 
@@ -180,14 +189,28 @@ func Parse(c engine.Container) Target {
 	p.recover(c)
 	p.channel(c)
 	p.policy()
-	if enabled && c.RestartPolicy != "no" && c.RestartPolicy != "" {
-		p.find("restart-policy", Error, "docker update --restart=no "+c.Name,
+	switch {
+	case c.Outside != engine.Outside{}:
+		p.find(codeOutside, Info, c.Outside.Fix, "%s", c.Outside.Why)
+		enabled = false
+	case enabled && c.RestartPolicy != "no" && c.RestartPolicy != "":
+		p.find(codeRestartPolicy, Error, "docker update --restart=no "+c.Name,
 			"the engine's own restart policy is %q and would restart the container behind the chart's back, so it is observed only", c.RestartPolicy)
 		enabled = false
 	}
 	p.t.Managed = enabled
 	slices.SortFunc(p.t.Findings, func(a, b Finding) int { return strings.Compare(a.Code+a.Message, b.Code+b.Message) })
 	return p.t
+}
+
+// Unmanaged says why the agent may not act on a container that is not Managed.
+func (t Target) Unmanaged() string {
+	for _, f := range t.Findings {
+		if f.Code == codeOutside || f.Code == codeRestartPolicy {
+			return f.Message
+		}
+	}
+	return "it has no label " + Enable + "=true"
 }
 
 type parser struct {

@@ -59,6 +59,14 @@ func TestParse(t *testing.T) {
 			channel: "none", policy: "event", findings: []string{"restart-policy", "docker update --restart=no web"},
 		},
 		{
+			name: "outside of what the agent acts on",
+			in: engine.Container{
+				RestartPolicy: "always", Labels: map[string]string{"chartroom.enable": "true"},
+				Outside: engine.Outside{Why: "the agent acts only on team=a", Fix: "make it with team=a"},
+			},
+			channel: "none", policy: "event", findings: []string{"outside", "make it with team=a"},
+		},
+		{
 			name: "not built", in: engine.Container{Labels: map[string]string{"chartroom.snapshot": "stdio"}}, channel: "none", policy: "event",
 			findings: []string{"channel.unsupported", ""},
 		},

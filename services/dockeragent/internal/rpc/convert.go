@@ -38,7 +38,10 @@ func findings(list []label.Finding) []*fleetv1.Finding {
 	var out []*fleetv1.Finding
 	for _, f := range list {
 		severity := fleetv1.Severity_SEVERITY_WARNING
-		if f.Severity == label.Error {
+		switch f.Severity {
+		case label.Info:
+			severity = fleetv1.Severity_SEVERITY_INFO
+		case label.Error:
 			severity = fleetv1.Severity_SEVERITY_ERROR
 		}
 		out = append(out, &fleetv1.Finding{Code: f.Code, Message: f.Message, Fix: f.Fix, Severity: severity})

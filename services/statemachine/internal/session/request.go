@@ -108,7 +108,7 @@ func (t *turn) refusal(event string) error {
 // manage says how an instance that is only observed comes to be managed.
 func (i *Instance) manage() string {
 	for _, f := range i.view.GetFindings() {
-		if f.GetCode() == "restart-policy" {
+		if f.GetCode() == "restart-policy" || f.GetCode() == "outside" {
 			return f.GetMessage() + ": " + f.GetFix()
 		}
 	}

@@ -60,6 +60,29 @@ test("a row turns grey when its engine does not answer, though its agent is conn
   await live(page, name);
 });
 
+test("on the page of an instance nothing can be asked for while the connection is lost", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "asked");
+  await page.goto(`${rig.url}/instances/${name}@host-1`);
+  await page.getByRole("button", { name: "take snapshot" }).click();
+  const show = page.getByRole("button", { name: "Show", exact: true }).first();
+  await expect(show).toBeEnabled();
+  await page.getByRole("button", { name: "kill" }).click();
+  await expect(page.getByRole("alertdialog")).toBeVisible();
+  await rig.program("gateway").kill();
+  // A question that is open is withdrawn.
+  await expect(page.getByRole("alertdialog")).toHaveCount(0);
+  for (const button of ["kill", "Restore", "Show"]) {
+    const greyed = page.getByRole("button", { name: button, exact: true }).first();
+    await expect(greyed).toBeDisabled();
+    await expect(greyed).toHaveAccessibleDescription(/the connection to chartroom is lost/);
+  }
+  await expect(page.getByRole("button", { name: "Send" })).toBeDisabled();
+  await expect(page.getByText("Cannot send: the connection to chartroom is lost.")).toBeVisible();
+  await rig.up();
+  await expect(show).toBeEnabled();
+  await expect(page.getByRole("button", { name: "kill" })).toBeEnabled();
+});
+
 test("everything turns grey when the server falls silent without a word", async ({ page, request, rig }) => {
   const name = await rig.create(request, "deaf");
   await page.goto(rig.url);

@@ -70,6 +70,17 @@ test("a container that was only observed leaves the list when it is removed, and
   await expect(mine).toContainText("destroyed");
 });
 
+test("a container that the engine restarts says so where its buttons are greyed", async ({ page, rig }) => {
+  const name = rig.observe("doubly-kept", "--label", "chartroom.enable=true", "--restart", "unless-stopped");
+  await page.goto(rig.url);
+  const stop = row(page, name).getByRole("button", { name: "stop" });
+  await expect(stop).toHaveAccessibleDescription(/own restart policy is "unless-stopped".*docker update --restart=no/);
+  await row(page, name).getByRole("link").click();
+  await expect(page.getByText(/^cannot start.*own restart policy is "unless-stopped"/)).toBeVisible();
+  await expect(page.getByText("make the container with the label")).toHaveCount(0);
+  rig.remove(name);
+});
+
 test("what cannot be taken back is asked for first", async ({ page, request, rig }) => {
   const name = await rig.create(request, "killed");
   await page.goto(rig.url);

@@ -180,10 +180,10 @@ export class Rig {
     return full;
   }
 
-  /** observe starts a container that nothing here may touch. */
-  observe(name: string): string {
+  /** observe starts a container that nothing here may touch, with options of docker run. */
+  observe(name: string, ...options: string[]): string {
     const full = `${name}-${process.pid}`;
-    docker("run", "--detach", "--name", full, "--label", `chartroom.test=${mark}`, "--network", "none", image, "--alone");
+    docker("run", "--detach", "--name", full, "--label", `chartroom.test=${mark}`, "--network", "none", ...options, image, "--alone");
     return full;
   }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { clock, pretty, severity, SIGN, words } from "./format";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { explain, Greyed } from "./Intents";
+import { useLost } from "./stream";
 import { useNarrow } from "./useNarrow";
 
 const ROW_HEIGHT = 30;
@@ -32,6 +34,9 @@ interface Props {
 export function EventLog({ log, read, problems, selected, select, readProblems, older, findError, wanted, want }: Props) {
   const [problemsOnly, setProblemsOnly] = useState(false);
   const [said, setSaid] = useState("");
+  const lost = useLost();
+  const why = `Older entries cannot be read: ${lost}.`;
+  const reason = useId();
   const scroll = useRef<HTMLDivElement>(null);
   const height = useNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
   const rows = useMemo(
@@ -58,7 +63,10 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
     if (found >= 0) return show(found);
     const none = () => setSaid(selected ? "There is no older error." : "There is no error.");
     if (!findError) return none();
-    void findError().then((error) => (error ? want(error.sequence) : none()));
+    findError().then(
+      (error) => (error ? want(error.sequence) : none()),
+      (error: unknown) => setSaid(explain(error)),
+    );
   };
   return (
     <section className="log" aria-label="Event log">
@@ -78,12 +86,15 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
         <button type="button" onClick={previousError}>
           {selected ? "Previous error" : "Newest error"}
         </button>
-        {older && !problemsOnly && (
+        {older && !problemsOnly && lost && <Greyed label="Older" why={why} reason={reason} />}
+        {older && !problemsOnly && !lost && (
           <button type="button" onClick={older}>
             Older
           </button>
         )}
-        <small role="status">{said}</small>
+        <small id={reason} role="status">
+          {lost ? why : said}
+        </small>
       </div>
       <div className="scroll" ref={scroll} tabIndex={0} role="list" aria-label="Entries, newest first">
         <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>

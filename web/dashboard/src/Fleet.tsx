@@ -2,7 +2,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "react";
-import { ago, type Grade, gone, grade, sentence, SIGN, words } from "./format";
+import { ago, type Grade, gone, grade, sentence, SIGN, words, wrong } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { Intents } from "./Intents";
 import { stream, useFleet } from "./stream";
@@ -117,6 +117,7 @@ function Table({ rows }: { rows: InstanceJson[] }) {
 function Row({ instance, now, index, top, height }: { instance: InstanceJson; now: number; index: number; top: number; height: number }) {
   const id = instance.instanceId ?? "";
   const why = sentence(instance, now);
+  const found = wrong(instance)[0];
   return (
     <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height }}>
       <span role="cell" className="state">
@@ -132,8 +133,8 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
         </small>
       </span>
       <span role="cell" className="why" title={why}>
-        <span className={(instance.findings?.length ?? 0) > 0 ? "one" : "two"}>{why}</span>
-        {(instance.findings?.length ?? 0) > 0 && <small className="warning">! {instance.findings?.[0]?.message}</small>}
+        <span className={found ? "one" : "two"}>{why}</span>
+        {found && <small className="warning">! {found.message}</small>}
       </span>
       <span role="cell" className="queue">{instance.target ? (instance.queue?.waiting ?? 0) : ""}</span>
       <span role="cell" className="changed">{ago(instance.updateTime, now)}</span>

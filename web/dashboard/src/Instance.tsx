@@ -5,7 +5,7 @@ import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { ago, clock, pretty, sentence, severity, SIGN } from "./format";
+import { ago, barrier, clock, pretty, sentence, severity, SIGN } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -97,7 +97,7 @@ export function InstancePage() {
         <Intents instance={instance} />
       </div>
       <p className="sentence">{sentence(instance, now)}</p>
-      {instance.target && !instance.managed && (
+      {instance.target && !instance.managed && !barrier(instance) && (
         <p>
           Only observed: nothing here acts on it. To have it managed, make the container with the label <code>chartroom.enable=true</code>.
         </p>
@@ -173,10 +173,13 @@ function newestError(entries: readonly LogEntryJson[]): LogEntryJson | undefined
 function Findings({ instance }: { instance: InstanceJson }) {
   return (instance.findings ?? []).map((finding) => (
     <div key={`${finding.code}${finding.message}`} className="finding" role="note">
-      <b>! {finding.message}</b>
+      <b>
+        {finding.severity !== "SEVERITY_INFO" && "! "}
+        {finding.message}
+      </b>
       {finding.fix && (
         <>
-          <p>Mend it with:</p>
+          <p>{finding.severity === "SEVERITY_INFO" ? "To change that:" : "Mend it with:"}</p>
           <pre>{finding.fix}</pre>
         </>
       )}

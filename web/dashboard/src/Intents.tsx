@@ -4,7 +4,7 @@ import { createPortal } from "react-dom";
 import { Button } from "react-aria-components";
 import { Refused, send } from "./api";
 import { Confirm } from "./Confirm";
-import { words } from "./format";
+import { refusal, words } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 const INTENTS = ["start", "stop", "restart", "pause", "unpause", "kill", "take_snapshot", "remove"] as const;
@@ -95,13 +95,6 @@ export function Greyed({ label, why, reason, press }: GreyedProps) {
       {label}
     </button>
   );
-}
-
-/** refusal is why what is greyed is so, to follow "cannot stop". */
-export function refusal(instance: InstanceJson): string {
-  if (instance.unknown) return `: ${instance.unknownReason ?? "it is not heard of"}`;
-  if (!instance.managed) return ": observed only; add the label chartroom.enable=true";
-  return ` while ${words(instance.state ?? "in this state")}`;
 }
 
 /** explain says what the server said, and what is allowed instead. */

@@ -3,9 +3,10 @@ import { useId, useState } from "react";
 import { Button } from "react-aria-components";
 import { decode, send, snapshot } from "./api";
 import { Confirm } from "./Confirm";
-import { ago, bytes, pretty } from "./format";
+import { ago, bytes, pretty, refusal } from "./format";
 import type { InstanceJson } from "./gen/chartroom/fleet/v1/instance_pb";
-import { explain, Greyed, refusal } from "./Intents";
+import { explain, Greyed } from "./Intents";
+import { useLost } from "./stream";
 
 /** Snapshots lists the application snapshots kept, newest first, with what is known of their worth. */
 export function Snapshots({ instance, now }: { instance: InstanceJson; now: number }) {
@@ -16,6 +17,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
   const snapshots = instance.snapshots ?? [];
   const restorable = (instance.allowedIntents ?? []).includes("system.restore") && !instance.unknown;
   const why = `cannot restore${refusal(instance)}`;
+  const lost = useLost();
   const fail = (error: unknown) => setProblem(explain(error));
   return (
     <section className="card" aria-label="Snapshots">
@@ -43,9 +45,13 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
                   <td>{bytes(s.sizeBytes)}</td>
                   <td>{ago(s.createTime, now).replace(" ago", "")}</td>
                   <td className="actions">
-                    <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
-                      Show
-                    </button>
+                    {lost ? (
+                      <Greyed label="Show" why={`cannot show: ${lost}`} reason={reason} />
+                    ) : (
+                      <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
+                        Show
+                      </button>
+                    )}
                     {restorable ? (
                       <Confirm
                         title={`Restore #${s.number} in ${instance.name}?`}

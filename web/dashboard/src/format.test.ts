@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, bytes, gone, grade, pretty, sentence } from "./format";
+import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, wrong } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
@@ -27,6 +27,20 @@ test("a removed container is left out only when nothing of it is kept", () => {
   expect(gone({ state: "destroyed", managed: true })).toBe(false);
   expect(gone({ state: "destroyed", snapshots: [{ number: "1" }] })).toBe(false);
   expect(gone({ state: "running" })).toBe(false);
+});
+
+test("what cannot be asked for says why, and what would change it", () => {
+  const always = { code: "restart-policy", message: "the engine restarts it", fix: "docker update --restart=no web", severity: "SEVERITY_ERROR" } as const;
+  const outside = { code: "outside", message: "the agent acts only on team=a", fix: "make it with the label team=a", severity: "SEVERITY_INFO" } as const;
+  const misspelt = { code: "label.unknown", message: "label chartroom.enabled is not known", fix: "chartroom.enable=true", severity: "SEVERITY_ERROR" } as const;
+  expect(refusal({ state: "user_requested", managed: true })).toBe(" while user requested");
+  expect(refusal({})).toBe(": observed only; add the label chartroom.enable=true");
+  expect(refusal({ findings: [misspelt] })).toBe(": observed only; add the label chartroom.enable=true");
+  expect(refusal({ findings: [always] })).toBe(": the engine restarts it; docker update --restart=no web");
+  expect(refusal({ findings: [misspelt, outside] })).toBe(": the agent acts only on team=a; make it with the label team=a");
+  expect(refusal({ findings: [always], unknown: true, unknownReason: "the connection is lost" })).toBe(": the connection is lost");
+  expect(barrier({ managed: true, findings: [outside] })).toBeUndefined();
+  expect(wrong({ findings: [outside, misspelt] })).toEqual([misspelt]);
 });
 
 test("ages and sizes read as people say them", () => {

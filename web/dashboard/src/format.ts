@@ -2,7 +2,7 @@
 
 // How things are said: one place for words, ages and grades.
 
-import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import type { FindingJson, InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 /** Grade is how a state or an entry is shown: by sign, colour and word. */
 export type Grade = "unknown" | "error" | "warning" | "paused" | "busy" | "good" | "idle";
@@ -42,6 +42,24 @@ export function severity(entry: LogEntryJson): { grade: Grade; word: string } {
   if (entry.severity === "SEVERITY_ERROR") return { grade: "error", word: "error" };
   if (entry.severity === "SEVERITY_WARNING") return { grade: "warning", word: "warning" };
   return { grade: "idle", word: "" };
+}
+
+/** barrier is what keeps an instance from being managed whatever its label says, if anything does. */
+export function barrier(instance: InstanceJson): FindingJson | undefined {
+  return instance.managed ? undefined : instance.findings?.find((finding) => finding.code === "outside" || finding.code === "restart-policy");
+}
+
+/** wrong are the findings that are to be mended; others only tell. */
+export function wrong(instance: InstanceJson): readonly FindingJson[] {
+  return (instance.findings ?? []).filter((finding) => finding.severity !== "SEVERITY_INFO");
+}
+
+/** refusal is why nothing, or not this, can be asked of an instance now; it follows "cannot stop". */
+export function refusal(instance: InstanceJson): string {
+  if (instance.unknown) return `: ${instance.unknownReason ?? "it is not heard of"}`;
+  if (instance.managed) return ` while ${words(instance.state ?? "in this state")}`;
+  const found = barrier(instance);
+  return found ? `: ${found.message}; ${found.fix}` : ": observed only; add the label chartroom.enable=true";
 }
 
 /** words turns an id such as user_requested into words. */

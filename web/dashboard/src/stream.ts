@@ -40,6 +40,8 @@ export const LOG_LIMIT = 2000;
 const RECONNECT_MS = [100, 300, 1000, 3000];
 /** A connection without a frame for so long is taken for dead: the server sends one every 3 s. */
 const SILENCE_MS = 8000;
+/** What is said of everything that a lost connection takes away. */
+const LOST = "the connection to chartroom is lost";
 /** A row that the server has not named again by then is unknown. */
 const CONFIRM_MS = 1000;
 
@@ -106,7 +108,7 @@ export class Stream {
     this.retrying = setTimeout(() => this.connect(), wait);
     const heard = this.fleet.link === "open" ? this.heard : this.fleet.heard;
     const hosts = new Map([...this.fleet.hosts].map(([id, host]) => [id, { ...host, unknown: true }]));
-    this.set({ ...this.fleet, link: "lost", heard, retry: Date.now() + wait, synced: false, hosts, instances: doubt(this.fleet.instances, "the connection to chartroom is lost", heard) });
+    this.set({ ...this.fleet, link: "lost", heard, retry: Date.now() + wait, synced: false, hosts, instances: doubt(this.fleet.instances, LOST, heard) });
   }
 
   /** look finds out what says nothing by itself: a cable that was pulled, a row that was not named again. */
@@ -192,4 +194,9 @@ export const stream = new Stream(`${scheme}//${location.host}/v1/stream`);
 /** useFleet reads the store; the view renders again when it changed. */
 export function useFleet(): Fleet {
   return useSyncExternalStore(stream.subscribe, stream.snapshot);
+}
+
+/** useLost is why the server can be asked for nothing now; empty when it can. */
+export function useLost(): string {
+  return useFleet().link === "open" ? "" : LOST;
 }

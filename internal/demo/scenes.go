@@ -117,7 +117,6 @@ func (s *stage) crash(ctx context.Context, a *app) error {
 	}
 	s.say("Ready again %d ms after the kill (%s); what waited was replayed: %d of %d events answered.",
 		ready.Sub(at).Milliseconds(), how, i.GetQueue().GetDeliveredSequence(), i.GetQueue().GetAcceptedSequence())
-	s.say("%s", i.GetWhy())
 	return nil
 }
 

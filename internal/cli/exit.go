@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chartroom/chartroom/internal/transport"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
@@ -143,8 +144,8 @@ func explain(err error) string {
 	if len(next) == 0 {
 		switch s.Code() {
 		case codes.Unavailable:
-			if strings.Contains(s.Message(), "error reading server preface") {
-				next = []string{"Something answers there, in another language. A server with TLS needs: --tls-dir DIR, or CHARTROOM_TLS_DIR."}
+			if advice := transport.Advice(err); advice != "" {
+				next = []string{strings.ToUpper(advice[:1]) + advice[1:] + "."}
 				break
 			}
 			next = []string{"Is chartroom running there? Start it with: chartroom up", "Another address: --server HOST:PORT, or CHARTROOM_SERVER."}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Names of the files in a Security's directory.
@@ -61,6 +62,13 @@ func (s Security) Token() (string, error) {
 // An empty right token equals nothing.
 func TokenEqual(got, want string) bool {
 	return want != "" && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+}
+
+// BearerToken reads the token from the value of an Authorization header. The scheme
+// is written in any case (RFC 9110 11.1).
+func BearerToken(authorization string) (token string, ok bool) {
+	scheme, token, ok := strings.Cut(authorization, " ")
+	return strings.TrimLeft(token, " "), ok && strings.EqualFold(scheme, "Bearer")
 }
 
 // ServerTLS is the configuration of a listener: TLS 1.3 with the server's

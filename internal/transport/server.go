@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -114,7 +113,7 @@ func streamToken(token string) grpc.StreamServerInterceptor {
 func checkToken(ctx context.Context, want string) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	for _, v := range md.Get("authorization") {
-		if got, ok := strings.CutPrefix(v, "Bearer "); ok && TokenEqual(got, want) {
+		if got, ok := BearerToken(v); ok && TokenEqual(got, want) {
 			return nil
 		}
 	}

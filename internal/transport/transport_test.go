@@ -124,6 +124,51 @@ func TestCallsNeedTLSAndToken(t *testing.T) {
 	}
 }
 
+// RFC 9110 11.1: the scheme is case-insensitive, and what follows is one or more spaces.
+func TestBearerToken(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"Bearer abc": "abc", "bearer abc": "abc", "BEARER  abc": "abc", "Basic abc": "", "Bearer": "", "Bearerabc": "", "": "",
+	} {
+		got, ok := transport.BearerToken(header)
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("%q: got %q, %v, want %q", header, got, ok, want)
+		}
+	}
+}
+
+// Two ends that do not trust each other in the same way say what to do.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	good := transport.Security{Dir: generate(t)}
+	secured, plain := serve(t, good), serve(t, transport.Security{})
+	for _, tt := range []struct {
+		name, address string
+		s             transport.Security
+		want          string
+	}{
+		{"a server with TLS without", secured, transport.Security{}, "a server with TLS is dialled without"},
+		{"a server without TLS with", plain, good, "a server without TLS is dialled with"},
+		{"a server of another authority", secured, transport.Security{Dir: generate(t)}, "of another authority"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := transport.Dial(tt.address, tt.s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, err = healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
+			if got := transport.Advice(err); !strings.Contains(got, tt.want) {
+				t.Errorf("of %v the advice is %q, want %q", err, got, tt.want)
+			}
+		})
+	}
+	if got := transport.Advice(errors.New("the disk is full")); got != "" {
+		t.Errorf("advice %q on an error that is not known", got)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	mem := transport.NewMemory()

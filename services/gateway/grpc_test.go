@@ -383,6 +383,10 @@ func TestTrust(t *testing.T) {
 	if code, _ := get(plain, "/v1/hosts", bearer(token)); code != http.StatusOK {
 		t.Errorf("with the token: %d", code)
 	}
+	lower := func(req *http.Request) { req.Header.Set("Authorization", "bearer "+token) }
+	if code, _ := get(plain, "/v1/hosts", lower); code != http.StatusOK {
+		t.Errorf("with the scheme in lower case: %d", code)
+	}
 	if code, _ := get(plain, "/v1/hosts", bearer(token+"x")); code != http.StatusUnauthorized {
 		t.Errorf("with another token: %d", code)
 	}

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chartroom/chartroom/internal/transport"
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
@@ -140,7 +141,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.log.Warn("not connected to statemachine", "err", err)
+		c.log.Warn("not connected to statemachine", "err", transport.Advised(err))
 		if welcomed {
 			delay = 0
 		}

@@ -121,8 +121,8 @@ func (g *guard) check(r *http.Request) error {
 		}
 		return nil
 	}
-	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		if transport.TokenEqual(bearer, g.token) {
+	if token, ok := transport.BearerToken(r.Header.Get("Authorization")); ok {
+		if transport.TokenEqual(token, g.token) {
 			return nil
 		}
 	} else if c, err := r.Cookie(cookieName); err == nil && transport.TokenEqual(c.Value, g.cookie) {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chartroom/chartroom/internal/transport"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 )
 
@@ -63,7 +64,7 @@ func (m *Model) feed(ctx context.Context, store snapshotv1.SnapshotServiceClient
 			logger.Info("list the store again", "err", err)
 			token = nil
 		} else {
-			logger.Warn("store is away", "err", err)
+			logger.Warn("store is away", "err", transport.Advised(err))
 		}
 		if m.heardTime() != before {
 			wait = retryFirst

@@ -1764,6 +1764,8 @@ type ListHostsResponse struct {
 	Hosts []*Host `protobuf:"bytes,1,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	// Version of the gateway that answers.
 	ServerVersion string `protobuf:"bytes,2,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
+	// What is wrong with the fleet as a whole, such as a store that is full.
+	Findings      []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1810,6 +1812,13 @@ func (x *ListHostsResponse) GetServerVersion() string {
 		return x.ServerVersion
 	}
 	return ""
+}
+
+func (x *ListHostsResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 // ListChartsRequest asks for all charts.
@@ -2718,10 +2727,11 @@ const file_chartroom_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x05reset\x18\a \x01(\bH\x00R\x05reset\x12\x14\n" +
 	"\x05token\x18\x0f \x01(\tR\x05tokenB\b\n" +
 	"\x06change\"\x12\n" +
-	"\x10ListHostsRequest\"j\n" +
+	"\x10ListHostsRequest\"\xa3\x01\n" +
 	"\x11ListHostsResponse\x12.\n" +
 	"\x05hosts\x18\x01 \x03(\v2\x18.chartroom.fleet.v1.HostR\x05hosts\x12%\n" +
-	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\"\x13\n" +
+	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x127\n" +
+	"\bfindings\x18\x03 \x03(\v2\x1b.chartroom.fleet.v1.FindingR\bfindings\"\x13\n" +
 	"\x11ListChartsRequest\"G\n" +
 	"\x12ListChartsResponse\x121\n" +
 	"\x06charts\x18\x01 \x03(\v2\x19.chartroom.fleet.v1.ChartR\x06charts\"=\n" +
@@ -2861,6 +2871,7 @@ var file_chartroom_fleet_v1_fleet_proto_goTypes = []any{
 	(*ApplicationSnapshot)(nil),    // 43: chartroom.fleet.v1.ApplicationSnapshot
 	(*Host)(nil),                   // 44: chartroom.fleet.v1.Host
 	(*Chart)(nil),                  // 45: chartroom.fleet.v1.Chart
+	(*Finding)(nil),                // 46: chartroom.fleet.v1.Finding
 }
 var file_chartroom_fleet_v1_fleet_proto_depIdxs = []int32{
 	38, // 0: chartroom.fleet.v1.ListInstancesResponse.instances:type_name -> chartroom.fleet.v1.Instance
@@ -2880,19 +2891,20 @@ var file_chartroom_fleet_v1_fleet_proto_depIdxs = []int32{
 	42, // 14: chartroom.fleet.v1.WatchResponse.log:type_name -> chartroom.fleet.v1.LogEntry
 	45, // 15: chartroom.fleet.v1.WatchResponse.chart:type_name -> chartroom.fleet.v1.Chart
 	44, // 16: chartroom.fleet.v1.ListHostsResponse.hosts:type_name -> chartroom.fleet.v1.Host
-	45, // 17: chartroom.fleet.v1.ListChartsResponse.charts:type_name -> chartroom.fleet.v1.Chart
-	45, // 18: chartroom.fleet.v1.GetChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
-	45, // 19: chartroom.fleet.v1.PushChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
-	33, // 20: chartroom.fleet.v1.GetDrawingResponse.nodes:type_name -> chartroom.fleet.v1.DrawingNode
-	34, // 21: chartroom.fleet.v1.GetDrawingResponse.edges:type_name -> chartroom.fleet.v1.DrawingEdge
-	35, // 22: chartroom.fleet.v1.DrawingEdge.points:type_name -> chartroom.fleet.v1.DrawingPoint
-	1,  // 23: chartroom.fleet.v1.Refusal.reason:type_name -> chartroom.fleet.v1.Reason
-	41, // 24: chartroom.fleet.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	46, // 17: chartroom.fleet.v1.ListHostsResponse.findings:type_name -> chartroom.fleet.v1.Finding
+	45, // 18: chartroom.fleet.v1.ListChartsResponse.charts:type_name -> chartroom.fleet.v1.Chart
+	45, // 19: chartroom.fleet.v1.GetChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
+	45, // 20: chartroom.fleet.v1.PushChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
+	33, // 21: chartroom.fleet.v1.GetDrawingResponse.nodes:type_name -> chartroom.fleet.v1.DrawingNode
+	34, // 22: chartroom.fleet.v1.GetDrawingResponse.edges:type_name -> chartroom.fleet.v1.DrawingEdge
+	35, // 23: chartroom.fleet.v1.DrawingEdge.points:type_name -> chartroom.fleet.v1.DrawingPoint
+	1,  // 24: chartroom.fleet.v1.Refusal.reason:type_name -> chartroom.fleet.v1.Reason
+	41, // 25: chartroom.fleet.v1.Refusal.retry_after:type_name -> google.protobuf.Duration
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_chartroom_fleet_v1_fleet_proto_init() }

@@ -845,7 +845,10 @@ type WatchResponse struct {
 	// Go on from here.
 	Token []byte `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	// The token could not be honoured: list again. The stream then ends.
-	Reset_        bool `protobuf:"varint,3,opt,name=reset,proto3" json:"reset,omitempty"`
+	Reset_ bool `protobuf:"varint,3,opt,name=reset,proto3" json:"reset,omitempty"`
+	// Why the store takes nothing new at present, such as a database that is
+	// full. Absent while it takes it.
+	Finding       *v1.Finding `protobuf:"bytes,4,opt,name=finding,proto3" json:"finding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -899,6 +902,13 @@ func (x *WatchResponse) GetReset_() bool {
 		return x.Reset_
 	}
 	return false
+}
+
+func (x *WatchResponse) GetFinding() *v1.Finding {
+	if x != nil {
+		return x.Finding
+	}
+	return nil
 }
 
 // ListLogRequest selects log entries.
@@ -1544,11 +1554,12 @@ const file_chartroom_snapshot_v1_snapshot_service_proto_rawDesc = "" +
 	"\x05hosts\x18\x02 \x03(\v2\x18.chartroom.fleet.v1.HostR\x05hosts\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\fR\x05token\"$\n" +
 	"\fWatchRequest\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\fR\x05token\"t\n" +
+	"\x05token\x18\x01 \x01(\fR\x05token\"\xab\x01\n" +
 	"\rWatchResponse\x127\n" +
 	"\achanges\x18\x01 \x03(\v2\x1d.chartroom.snapshot.v1.ChangeR\achanges\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x14\n" +
-	"\x05reset\x18\x03 \x01(\bR\x05reset\"\xb7\x01\n" +
+	"\x05reset\x18\x03 \x01(\bR\x05reset\x125\n" +
+	"\afinding\x18\x04 \x01(\v2\x1b.chartroom.fleet.v1.FindingR\afinding\"\xb7\x01\n" +
 	"\x0eListLogRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12%\n" +
@@ -1652,8 +1663,9 @@ var file_chartroom_snapshot_v1_snapshot_service_proto_goTypes = []any{
 	(*v1.Instance)(nil),           // 35: chartroom.fleet.v1.Instance
 	(*v1.Host)(nil),               // 36: chartroom.fleet.v1.Host
 	(*Change)(nil),                // 37: chartroom.snapshot.v1.Change
-	(*v1.LogEntry)(nil),           // 38: chartroom.fleet.v1.LogEntry
-	(*v1.Chart)(nil),              // 39: chartroom.fleet.v1.Chart
+	(*v1.Finding)(nil),            // 38: chartroom.fleet.v1.Finding
+	(*v1.LogEntry)(nil),           // 39: chartroom.fleet.v1.LogEntry
+	(*v1.Chart)(nil),              // 40: chartroom.fleet.v1.Chart
 }
 var file_chartroom_snapshot_v1_snapshot_service_proto_depIdxs = []int32{
 	28, // 0: chartroom.snapshot.v1.AcquireResponse.leases:type_name -> chartroom.snapshot.v1.Lease
@@ -1667,43 +1679,44 @@ var file_chartroom_snapshot_v1_snapshot_service_proto_depIdxs = []int32{
 	35, // 8: chartroom.snapshot.v1.ListResponse.instances:type_name -> chartroom.fleet.v1.Instance
 	36, // 9: chartroom.snapshot.v1.ListResponse.hosts:type_name -> chartroom.fleet.v1.Host
 	37, // 10: chartroom.snapshot.v1.WatchResponse.changes:type_name -> chartroom.snapshot.v1.Change
-	38, // 11: chartroom.snapshot.v1.ListLogResponse.entries:type_name -> chartroom.fleet.v1.LogEntry
-	39, // 12: chartroom.snapshot.v1.PutChartRequest.chart:type_name -> chartroom.fleet.v1.Chart
-	39, // 13: chartroom.snapshot.v1.GetChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
-	39, // 14: chartroom.snapshot.v1.ListChartsResponse.charts:type_name -> chartroom.fleet.v1.Chart
-	0,  // 15: chartroom.snapshot.v1.SnapshotService.Acquire:input_type -> chartroom.snapshot.v1.AcquireRequest
-	2,  // 16: chartroom.snapshot.v1.SnapshotService.Renew:input_type -> chartroom.snapshot.v1.RenewRequest
-	4,  // 17: chartroom.snapshot.v1.SnapshotService.Release:input_type -> chartroom.snapshot.v1.ReleaseRequest
-	6,  // 18: chartroom.snapshot.v1.SnapshotService.Commit:input_type -> chartroom.snapshot.v1.CommitRequest
-	8,  // 19: chartroom.snapshot.v1.SnapshotService.Load:input_type -> chartroom.snapshot.v1.LoadRequest
-	10, // 20: chartroom.snapshot.v1.SnapshotService.LookupRequest:input_type -> chartroom.snapshot.v1.LookupRequestRequest
-	12, // 21: chartroom.snapshot.v1.SnapshotService.List:input_type -> chartroom.snapshot.v1.ListRequest
-	14, // 22: chartroom.snapshot.v1.SnapshotService.Watch:input_type -> chartroom.snapshot.v1.WatchRequest
-	16, // 23: chartroom.snapshot.v1.SnapshotService.ListLog:input_type -> chartroom.snapshot.v1.ListLogRequest
-	18, // 24: chartroom.snapshot.v1.SnapshotService.PutChart:input_type -> chartroom.snapshot.v1.PutChartRequest
-	20, // 25: chartroom.snapshot.v1.SnapshotService.GetChart:input_type -> chartroom.snapshot.v1.GetChartRequest
-	22, // 26: chartroom.snapshot.v1.SnapshotService.ListCharts:input_type -> chartroom.snapshot.v1.ListChartsRequest
-	24, // 27: chartroom.snapshot.v1.SnapshotService.PutBlob:input_type -> chartroom.snapshot.v1.PutBlobRequest
-	26, // 28: chartroom.snapshot.v1.SnapshotService.GetBlob:input_type -> chartroom.snapshot.v1.GetBlobRequest
-	1,  // 29: chartroom.snapshot.v1.SnapshotService.Acquire:output_type -> chartroom.snapshot.v1.AcquireResponse
-	3,  // 30: chartroom.snapshot.v1.SnapshotService.Renew:output_type -> chartroom.snapshot.v1.RenewResponse
-	5,  // 31: chartroom.snapshot.v1.SnapshotService.Release:output_type -> chartroom.snapshot.v1.ReleaseResponse
-	7,  // 32: chartroom.snapshot.v1.SnapshotService.Commit:output_type -> chartroom.snapshot.v1.CommitResponse
-	9,  // 33: chartroom.snapshot.v1.SnapshotService.Load:output_type -> chartroom.snapshot.v1.LoadResponse
-	11, // 34: chartroom.snapshot.v1.SnapshotService.LookupRequest:output_type -> chartroom.snapshot.v1.LookupRequestResponse
-	13, // 35: chartroom.snapshot.v1.SnapshotService.List:output_type -> chartroom.snapshot.v1.ListResponse
-	15, // 36: chartroom.snapshot.v1.SnapshotService.Watch:output_type -> chartroom.snapshot.v1.WatchResponse
-	17, // 37: chartroom.snapshot.v1.SnapshotService.ListLog:output_type -> chartroom.snapshot.v1.ListLogResponse
-	19, // 38: chartroom.snapshot.v1.SnapshotService.PutChart:output_type -> chartroom.snapshot.v1.PutChartResponse
-	21, // 39: chartroom.snapshot.v1.SnapshotService.GetChart:output_type -> chartroom.snapshot.v1.GetChartResponse
-	23, // 40: chartroom.snapshot.v1.SnapshotService.ListCharts:output_type -> chartroom.snapshot.v1.ListChartsResponse
-	25, // 41: chartroom.snapshot.v1.SnapshotService.PutBlob:output_type -> chartroom.snapshot.v1.PutBlobResponse
-	27, // 42: chartroom.snapshot.v1.SnapshotService.GetBlob:output_type -> chartroom.snapshot.v1.GetBlobResponse
-	29, // [29:43] is the sub-list for method output_type
-	15, // [15:29] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	38, // 11: chartroom.snapshot.v1.WatchResponse.finding:type_name -> chartroom.fleet.v1.Finding
+	39, // 12: chartroom.snapshot.v1.ListLogResponse.entries:type_name -> chartroom.fleet.v1.LogEntry
+	40, // 13: chartroom.snapshot.v1.PutChartRequest.chart:type_name -> chartroom.fleet.v1.Chart
+	40, // 14: chartroom.snapshot.v1.GetChartResponse.chart:type_name -> chartroom.fleet.v1.Chart
+	40, // 15: chartroom.snapshot.v1.ListChartsResponse.charts:type_name -> chartroom.fleet.v1.Chart
+	0,  // 16: chartroom.snapshot.v1.SnapshotService.Acquire:input_type -> chartroom.snapshot.v1.AcquireRequest
+	2,  // 17: chartroom.snapshot.v1.SnapshotService.Renew:input_type -> chartroom.snapshot.v1.RenewRequest
+	4,  // 18: chartroom.snapshot.v1.SnapshotService.Release:input_type -> chartroom.snapshot.v1.ReleaseRequest
+	6,  // 19: chartroom.snapshot.v1.SnapshotService.Commit:input_type -> chartroom.snapshot.v1.CommitRequest
+	8,  // 20: chartroom.snapshot.v1.SnapshotService.Load:input_type -> chartroom.snapshot.v1.LoadRequest
+	10, // 21: chartroom.snapshot.v1.SnapshotService.LookupRequest:input_type -> chartroom.snapshot.v1.LookupRequestRequest
+	12, // 22: chartroom.snapshot.v1.SnapshotService.List:input_type -> chartroom.snapshot.v1.ListRequest
+	14, // 23: chartroom.snapshot.v1.SnapshotService.Watch:input_type -> chartroom.snapshot.v1.WatchRequest
+	16, // 24: chartroom.snapshot.v1.SnapshotService.ListLog:input_type -> chartroom.snapshot.v1.ListLogRequest
+	18, // 25: chartroom.snapshot.v1.SnapshotService.PutChart:input_type -> chartroom.snapshot.v1.PutChartRequest
+	20, // 26: chartroom.snapshot.v1.SnapshotService.GetChart:input_type -> chartroom.snapshot.v1.GetChartRequest
+	22, // 27: chartroom.snapshot.v1.SnapshotService.ListCharts:input_type -> chartroom.snapshot.v1.ListChartsRequest
+	24, // 28: chartroom.snapshot.v1.SnapshotService.PutBlob:input_type -> chartroom.snapshot.v1.PutBlobRequest
+	26, // 29: chartroom.snapshot.v1.SnapshotService.GetBlob:input_type -> chartroom.snapshot.v1.GetBlobRequest
+	1,  // 30: chartroom.snapshot.v1.SnapshotService.Acquire:output_type -> chartroom.snapshot.v1.AcquireResponse
+	3,  // 31: chartroom.snapshot.v1.SnapshotService.Renew:output_type -> chartroom.snapshot.v1.RenewResponse
+	5,  // 32: chartroom.snapshot.v1.SnapshotService.Release:output_type -> chartroom.snapshot.v1.ReleaseResponse
+	7,  // 33: chartroom.snapshot.v1.SnapshotService.Commit:output_type -> chartroom.snapshot.v1.CommitResponse
+	9,  // 34: chartroom.snapshot.v1.SnapshotService.Load:output_type -> chartroom.snapshot.v1.LoadResponse
+	11, // 35: chartroom.snapshot.v1.SnapshotService.LookupRequest:output_type -> chartroom.snapshot.v1.LookupRequestResponse
+	13, // 36: chartroom.snapshot.v1.SnapshotService.List:output_type -> chartroom.snapshot.v1.ListResponse
+	15, // 37: chartroom.snapshot.v1.SnapshotService.Watch:output_type -> chartroom.snapshot.v1.WatchResponse
+	17, // 38: chartroom.snapshot.v1.SnapshotService.ListLog:output_type -> chartroom.snapshot.v1.ListLogResponse
+	19, // 39: chartroom.snapshot.v1.SnapshotService.PutChart:output_type -> chartroom.snapshot.v1.PutChartResponse
+	21, // 40: chartroom.snapshot.v1.SnapshotService.GetChart:output_type -> chartroom.snapshot.v1.GetChartResponse
+	23, // 41: chartroom.snapshot.v1.SnapshotService.ListCharts:output_type -> chartroom.snapshot.v1.ListChartsResponse
+	25, // 42: chartroom.snapshot.v1.SnapshotService.PutBlob:output_type -> chartroom.snapshot.v1.PutBlobResponse
+	27, // 43: chartroom.snapshot.v1.SnapshotService.GetBlob:output_type -> chartroom.snapshot.v1.GetBlobResponse
+	30, // [30:44] is the sub-list for method output_type
+	16, // [16:30] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chartroom_snapshot_v1_snapshot_service_proto_init() }

@@ -118,13 +118,14 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", errors.Join(err, lis.Close()))
 	}
-	snapshotv1.RegisterSnapshotServiceServer(srv, rpc.New(s.store, s.config.Log))
+	server := rpc.New(s.store, s.config.Log)
+	snapshotv1.RegisterSnapshotServiceServer(srv, server)
 	h := transport.RegisterHealth(srv)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := s.watchHealth(ctx, h); err != nil {
+		if err := s.watchHealth(ctx, h, server); err != nil {
 			cancel(err)
 		}
 	})
@@ -142,15 +143,17 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// watchHealth says SERVING while the store answers. It returns an error when
-// the store must not be used at all.
-func (s *Service) watchHealth(ctx context.Context, h *health.Server) error {
+// watchHealth says SERVING while the store answers and has room. It returns an error when
+// the store must not be used at all. Watchers learn from server why it has none.
+func (s *Service) watchHealth(ctx context.Context, h *health.Server, server *rpc.Server) error {
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
 	ready := false
 	var said string // the last trouble, told once
 	for {
 		err := s.store.Ping(ctx)
+		full, isFull := errors.AsType[*store.FullError](err)
+		server.SetFull(full)
 		switch {
 		case ctx.Err() != nil:
 			h.Shutdown()
@@ -162,7 +165,11 @@ func (s *Service) watchHealth(ctx context.Context, h *health.Server) error {
 			h.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
 			ready, said = true, ""
 		case err != nil && (ready || err.Error() != said):
-			s.config.Log.Warn("store does not answer", "err", err)
+			if isFull {
+				s.config.Log.Error("store is full", "err", err)
+			} else {
+				s.config.Log.Warn("store does not answer", "err", err)
+			}
 			h.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 			ready, said = false, err.Error()
 		}

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,8 +39,14 @@ func start(t *testing.T) (snapshotv1.SnapshotServiceClient, healthv1.HealthClien
 
 func startOn(t *testing.T, store string) (snapshotv1.SnapshotServiceClient, healthv1.HealthClient) {
 	t.Helper()
+	return startWith(t, snapshot.Config{Store: store})
+}
+
+func startWith(t *testing.T, c snapshot.Config) (snapshotv1.SnapshotServiceClient, healthv1.HealthClient) {
+	t.Helper()
 	mem := transport.NewMemory()
-	s, err := snapshot.New(snapshot.Config{Listener: mem, Store: store})
+	c.Listener = mem
+	s, err := snapshot.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,6 +369,76 @@ func TestRedis(t *testing.T) {
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("commit without Redis: %v", err)
 	}
+}
+
+// A Redis without room makes the service not ready, and everybody who could tell an
+// operator is told what to do: the log, whoever commits, and whoever watches.
+func TestRedisFull(t *testing.T) {
+	t.Parallel()
+	socket := need.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
+	said := &said{}
+	c, h := startWith(t, snapshot.Config{Store: "redis+unix://" + socket, Log: slog.New(slog.NewTextHandler(said, nil))})
+	waitHealth(t, h, healthv1.HealthCheckResponse_SERVING)
+	f := acquire(t, c, 1)
+	admin := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	defer admin.Close()
+	limit := func(bytes string) {
+		t.Helper()
+		if err := admin.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watch, err := c.Watch(t.Context(), &snapshotv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := func(code string) {
+		t.Helper()
+		for {
+			r, err := watch.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.GetFinding().GetCode() == code {
+				return
+			}
+		}
+	}
+	limit("1")
+	waitHealth(t, h, healthv1.HealthCheckResponse_NOT_SERVING)
+	group := &snapshotv1.CommitRequest{Groups: []*snapshotv1.Group{{Shard: 1, Fence: f, Number: 1}}}
+	const cause = "Redis is full: it has reached its maxmemory"
+	if _, err := c.Commit(t.Context(), group); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), cause) {
+		t.Errorf("commit: %v", err)
+	}
+	until("store.full")
+	if text := said.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, cause) {
+		t.Errorf("the log does not name the cause:\n%s", text)
+	}
+	limit("0")
+	waitHealth(t, h, healthv1.HealthCheckResponse_SERVING)
+	until("")
+	if _, err := c.Commit(t.Context(), group); err != nil {
+		t.Errorf("commit with room again: %v", err)
+	}
+}
+
+// said keeps what is written, by any goroutine.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func TestRunRefusesAnUnsafeRedis(t *testing.T) {

@@ -5,6 +5,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/chartroom/chartroom/services/snapshot/internal/store"
@@ -12,7 +13,7 @@ import (
 
 // Ping implements store.Store. It refuses a Redis that evicts keys when its
 // memory is full, a replica, and a cluster; and warns once of a persistence
-// that loses what was acknowledged.
+// that loses what was acknowledged. A Redis that has reached its maxmemory is full.
 func (s *Store) Ping(ctx context.Context) error {
 	info, err := s.info(ctx, "memory", "persistence", "cluster", "replication")
 	if err != nil {
@@ -27,11 +28,31 @@ func (s *Store) Ping(ctx context.Context) error {
 		return fmt.Errorf("%w: this Redis is a cluster, which is not supported: use a single Redis or Sentinel", store.ErrUnsafe)
 	}
 	s.warn(ctx, info)
+	if used, most := info.size("used_memory")-info.size("mem_not_counted_for_evict"), info.size("maxmemory"); most > 0 && used > most {
+		return full(fmt.Sprintf(" of %.1f MiB", float64(most)/(1<<20)))
+	}
 	return nil
 }
 
-func (s *Store) info(ctx context.Context, sections ...string) (map[string]string, error) {
-	out := make(map[string]string)
+// full is the error of a Redis without room; of says its bound, where it is known.
+func full(of string) error {
+	return &store.FullError{
+		What: "Redis is full: it has reached its maxmemory" + of + " and takes nothing new",
+		Fix:  "give it more, by CONFIG SET maxmemory and in its configuration, or delete from it what is not chartroom's",
+	}
+}
+
+// facts are lines of INFO.
+type facts map[string]string
+
+// size reads a number of bytes; 0 when Redis does not tell it.
+func (f facts) size(name string) int64 {
+	n, _ := strconv.ParseInt(f[name], 10, 64)
+	return n
+}
+
+func (s *Store) info(ctx context.Context, sections ...string) (facts, error) {
+	out := make(facts)
 	for _, section := range sections {
 		text, err := s.client.Info(ctx, section).Result()
 		if err != nil {
@@ -47,7 +68,7 @@ func (s *Store) info(ctx context.Context, sections ...string) (map[string]string
 }
 
 // warn says once what the persistence does not promise.
-func (s *Store) warn(ctx context.Context, info map[string]string) {
+func (s *Store) warn(ctx context.Context, info facts) {
 	// Hosted services forbid CONFIG; then the answer is not known.
 	config, _ := s.client.ConfigGet(ctx, "appendfsync").Result()
 	save, _ := s.client.ConfigGet(ctx, "save").Result()

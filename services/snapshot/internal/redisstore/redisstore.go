@@ -213,6 +213,8 @@ func fail(ctx context.Context, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case isReply && strings.Contains(e.Error(), "OOM command not allowed"): // of a script, too
+		return full("")
 	case isReply && strings.HasPrefix(e.Error(), "ERR "):
 		return err
 	}

@@ -129,11 +129,17 @@ func TestFull(t *testing.T) {
 	group := store.Group{Shard: 1, Fence: f, Number: 1, Steps: []store.Step{storetest.Put("i", "1"), storetest.Put("j", "1")}}
 	admin := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
 	defer admin.Close()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatalf("with room: %v", err)
+	}
 	if err := admin.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(t.Context(), []store.Group{group}); !errors.Is(err, store.ErrUnavailable) {
-		t.Fatalf("commit: %v", err)
+	_, refused := s.Commit(t.Context(), []store.Group{group})
+	for call, err := range map[string]error{"commit": refused, "ping": s.Ping(t.Context())} {
+		if full, ok := errors.AsType[*store.FullError](err); !ok || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(full.Error(), "maxmemory") {
+			t.Fatalf("%s: %v, want that Redis has reached its maxmemory", call, err)
+		}
 	}
 	if err := admin.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
@@ -141,6 +147,9 @@ func TestFull(t *testing.T) {
 	rs, err := s.Commit(t.Context(), []store.Group{group})
 	if err != nil || rs[0].Status != store.Applied {
 		t.Errorf("afterwards: %+v, %v", rs, err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("with room again: %v", err)
 	}
 }
 

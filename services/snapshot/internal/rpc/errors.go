@@ -18,6 +18,7 @@ import (
 //	ErrFenced       FAILED_PRECONDITION  another owner has the shard
 //	ErrNotFound     NOT_FOUND
 //	ErrUnavailable  UNAVAILABLE          outcome unknown; asking again is safe
+//	*FullError      UNAVAILABLE          the same; the message says what to do
 //	ErrUnsafe       FAILED_PRECONDITION  an operator must mend the database
 //	ctx's           CANCELLED, DEADLINE_EXCEEDED
 //	anything else   INTERNAL             told to the log, not to the caller
@@ -42,6 +43,10 @@ func toStatus(log *slog.Logger, method string, err error) error {
 		if errors.Is(err, m.is) {
 			return status.Error(m.code, err.Error())
 		}
+	}
+	if full, ok := errors.AsType[*store.FullError](err); ok {
+		log.Warn("store is full", "method", method, "err", err)
+		return status.Error(codes.Unavailable, full.Error())
 	}
 	if errors.Is(err, store.ErrUnavailable) {
 		log.Warn("store unavailable", "method", method, "err", err)

@@ -14,8 +14,10 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/snapshot/internal/blob"
 	"github.com/chartroom/chartroom/services/snapshot/internal/store"
@@ -41,10 +43,24 @@ type Server struct {
 	snapshotv1.UnimplementedSnapshotServiceServer
 	store store.Store
 	log   *slog.Logger
+	full  atomic.Pointer[store.FullError]
 }
 
 // New makes a Server of s that logs to log.
 func New(s store.Store, log *slog.Logger) *Server { return &Server{store: s, log: log} }
+
+// SetFull has those who watch told, by the next keep-alive, that the store has no
+// room; nil: it has.
+func (s *Server) SetFull(e *store.FullError) { s.full.Store(e) }
+
+// finding is what the operator of the store has to mend; nil when there is nothing.
+func (s *Server) finding() *fleetv1.Finding {
+	e := s.full.Load()
+	if e == nil {
+		return nil
+	}
+	return &fleetv1.Finding{Code: "store.full", Message: e.What, Fix: e.Fix, Severity: fleetv1.Severity_SEVERITY_ERROR}
+}
 
 // Acquire implements the service.
 func (s *Server) Acquire(ctx context.Context, r *snapshotv1.AcquireRequest) (*snapshotv1.AcquireResponse, error) {
@@ -178,7 +194,7 @@ func (s *Server) Watch(r *snapshotv1.WatchRequest, stream snapshotv1.SnapshotSer
 			if err != nil {
 				return err
 			}
-			return stream.Send(&snapshotv1.WatchResponse{Changes: out, Token: t.Marshal()})
+			return stream.Send(&snapshotv1.WatchResponse{Changes: out, Token: t.Marshal(), Finding: s.finding()})
 		})
 	}
 	if errors.Is(err, store.ErrReset) {

@@ -77,6 +77,21 @@ var (
 	ErrUnsafe = errors.New("store is not safe to use")
 )
 
+// FullError says that the database has no room and takes nothing new until an
+// operator makes some. What is there can be read. It is an ErrUnavailable, too.
+type FullError struct {
+	// What is full, and up to which bound, for people.
+	What string
+	// Fix is what to do.
+	Fix string
+}
+
+// Error implements error.
+func (e *FullError) Error() string { return e.What + ": " + e.Fix }
+
+// Unwrap makes it an ErrUnavailable.
+func (e *FullError) Unwrap() error { return ErrUnavailable }
+
 // Store is a database for the snapshot service.
 type Store interface {
 	// Acquire makes o the owner of shards: it raises the epoch of each and
@@ -133,8 +148,8 @@ type Store interface {
 	// the number of bodies deleted.
 	Collect(ctx context.Context) (int, error)
 
-	// Ping asks whether the database answers and is safe: ErrUnavailable,
-	// or ErrUnsafe, which does not pass by itself.
+	// Ping asks whether the database answers, has room and is safe:
+	// ErrUnavailable, a *FullError, or ErrUnsafe, which does not pass by itself.
 	Ping(ctx context.Context) error
 	// Close frees everything. No call may be in progress.
 	Close() error

@@ -33,6 +33,7 @@ type fleet struct {
 	fleetv1.UnimplementedFleetServiceServer
 	instances []*fleetv1.Instance
 	hosts     []*fleetv1.Host
+	findings  []*fleetv1.Finding
 	version   string
 	refuse    error
 	last      proto.Message
@@ -76,7 +77,7 @@ func (f *fleet) GetInstance(_ context.Context, r *fleetv1.GetInstanceRequest) (*
 }
 
 func (f *fleet) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1.ListHostsResponse, error) {
-	return &fleetv1.ListHostsResponse{Hosts: f.hosts, ServerVersion: f.version}, nil
+	return &fleetv1.ListHostsResponse{Hosts: f.hosts, ServerVersion: f.version, Findings: f.findings}, nil
 }
 
 func (f *fleet) SendEvent(_ context.Context, r *fleetv1.SendEventRequest) (*fleetv1.SendEventResponse, error) {
@@ -456,6 +457,13 @@ func TestDoctor(t *testing.T) {
 	if diff := cmp.Diff("1 managed, 1 observed, 0 findings\n", stdout); code != 0 || diff != "" {
 		t.Errorf("exit code %d (-want +got):\n%s", code, diff)
 	}
+	f.findings = []*fleetv1.Finding{{Code: "store.full", Message: "Redis is full", Fix: "give it more"}}
+	code, stdout, _ = run(t, f, "", "doctor")
+	want = "fleet: Redis is full (store.full)\n  mend it with: give it more\n1 managed, 1 observed, 1 finding\n"
+	if diff := cmp.Diff(want, stdout); code != int(cli.Findings) || diff != "" {
+		t.Errorf("of the fleet: exit code %d (-want +got):\n%s", code, diff)
+	}
+	f.findings = nil
 	f.version = "v1.1"
 	f.hosts[0].AgentVersion = "v1.0"
 	f.hosts = append(f.hosts, &fleetv1.Host{HostId: "h2", Connected: true, EngineReachable: true, AgentVersion: "v1.0"})

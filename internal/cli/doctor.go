@@ -92,6 +92,9 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 	if err != nil {
 		return d, err
 	}
+	for _, f := range hosts.GetFindings() {
+		add("fleet", finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
+	}
 	d.Hosts = len(hosts.GetHosts())
 	if d.Hosts == 0 {
 		add("fleet", finding{Code: "host.none", Message: "no agent has ever connected", Fix: "dockeragent --statemachine ADDRESS --state DIR, on each host"})

@@ -357,6 +357,39 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// A store without room says so itself: to whoever looks for what is wrong, and to whoever
+// is refused because of it, and to nobody else.
+func TestStoreFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	full := &fleetv1.Finding{Code: "store.full", Message: "Redis is full", Fix: "give it more"}
+	hosts := func() string { _, _, body := r.get(t, "/v1/hosts"); return body }
+	send := func(event string) string {
+		_, _, body := r.call(t, "POST", "/v1/instances/bot1:send", `{"event":"`+event+`"}`)
+		return body
+	}
+	tell := func(f *fleetv1.Finding, sequence uint64) {
+		r.store.Find(f)
+		r.store.PutInstance(instance("other@h1", sequence, "started")) // the next message
+		eventually(t, "the gateway says what is wrong", func() bool { return strings.Contains(hosts(), "store.full") == (f != nil) })
+	}
+	const cause = "; Redis is full: give it more"
+	if got := send("away"); strings.Contains(got, cause) || !strings.Contains(got, "UNAVAILABLE") {
+		t.Errorf("with room: %s", got)
+	}
+	tell(full, 1)
+	if got := send("away"); !strings.Contains(got, cause) || !strings.Contains(got, "UNAVAILABLE") {
+		t.Errorf("without room: %s", got)
+	}
+	if got := send("full"); strings.Contains(got, cause) || !strings.Contains(got, "QUEUE_FULL") {
+		t.Errorf("refused for another reason: %s", got)
+	}
+	tell(nil, 2)
+	if got := send("away"); strings.Contains(got, cause) {
+		t.Errorf("with room again: %s", got)
+	}
+}
+
 // TestStoreAway: without the store everything is unknown and the gateway is
 // not ready; it comes back by itself.
 func TestStoreAway(t *testing.T) {

@@ -37,6 +37,7 @@ type Store struct {
 	wake      chan struct{}
 	broken    chan struct{}
 	away      bool
+	finding   *fleetv1.Finding
 }
 
 // PutInstance stores an instance and what its log gains.
@@ -99,6 +100,13 @@ func (s *Store) Away(away bool) {
 	s.away = away
 	s.mu.Unlock()
 	s.Break()
+}
+
+// Find has the store say of itself what is wrong, with its next message; nil: nothing is.
+func (s *Store) Find(f *fleetv1.Finding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finding = f
 }
 
 // Instances is the truth: all instances by id.
@@ -190,6 +198,7 @@ func (s *Store) Watch(r *snapshotv1.WatchRequest, stream grpc.ServerStreamingSer
 		s.mu.Lock()
 		wake := s.wake
 		reset := at < s.trimmed
+		finding := s.finding
 		var next []*snapshotv1.Change
 		if !reset {
 			next = slices.Clone(s.changes[at-s.trimmed:])
@@ -200,14 +209,14 @@ func (s *Store) Watch(r *snapshotv1.WatchRequest, stream grpc.ServerStreamingSer
 		}
 		for part := range slices.Chunk(next, 16) {
 			at += len(part)
-			if err := stream.Send(&snapshotv1.WatchResponse{Changes: part, Token: token(at)}); err != nil {
+			if err := stream.Send(&snapshotv1.WatchResponse{Changes: part, Token: token(at), Finding: finding}); err != nil {
 				return err
 			}
 		}
 		select {
 		case <-wake:
 		case <-alive.C:
-			if err := stream.Send(&snapshotv1.WatchResponse{Token: token(at)}); err != nil {
+			if err := stream.Send(&snapshotv1.WatchResponse{Token: token(at), Finding: finding}); err != nil {
 				return err
 			}
 		case <-broken:

@@ -112,6 +112,7 @@ func (m *Model) follow(ctx context.Context, store snapshotv1.SnapshotServiceClie
 			return errReset
 		}
 		silence.Reset(silenceLimit)
+		m.hear(r.GetFinding())
 		m.apply(r.GetChanges())
 		if len(r.GetToken()) > 0 {
 			*token = r.GetToken()

@@ -63,8 +63,9 @@ type Model struct {
 	ready       bool
 	incarnation string // random: a token of an earlier process is foreign
 	rev         uint64
-	heard       time.Time // when the store was last heard of
-	stale       bool      // as last told to the watchers
+	heard       time.Time        // when the store was last heard of
+	finding     *fleetv1.Finding // what it said last of itself
+	stale       bool             // as last told to the watchers
 
 	items  *list.List // of *item, by revision
 	byKey  map[key]*list.Element
@@ -139,6 +140,21 @@ func New(hostLimit time.Duration) *Model {
 		byHost:      map[string]map[string]struct{}{},
 		changed:     make(chan struct{}),
 	}
+}
+
+// Finding is what keeps the store from taking anything new, as it said itself; nil
+// when nothing does. It is not to be changed.
+func (m *Model) Finding() *fleetv1.Finding {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.finding
+}
+
+// hear takes in what the store says of itself.
+func (m *Model) hear(f *fleetv1.Finding) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.finding = f
 }
 
 // Ready says whether the store was listed and is still heard of.

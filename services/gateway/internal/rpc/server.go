@@ -348,7 +348,11 @@ func (s *Server) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1
 	if err != nil {
 		return nil, err
 	}
-	return &fleetv1.ListHostsResponse{Hosts: hosts, ServerVersion: version.Version}, nil
+	r := &fleetv1.ListHostsResponse{Hosts: hosts, ServerVersion: version.Version}
+	if f := s.model.Finding(); f != nil {
+		r.Findings = append(r.Findings, f)
+	}
+	return r, nil
 }
 
 // ListCharts implements FleetService.

@@ -232,14 +232,14 @@ func (t *turn) overtaken(n uint64) bool {
 	return true
 }
 
-// diedInFlight counts a death against the entry in flight, if there is one,
-// and empties the flight. It gives what docker.die tells the chart of it.
+// diedInFlight counts a death against the entry in flight, if there is one that was
+// sent, and empties the flight. It gives what docker.die tells the chart of it.
 func (t *turn) diedInFlight() map[string]any {
 	i := t.instance
 	sequence := i.book.Flight
 	t.land()
 	k := i.firstAfter(sequence - 1)
-	if sequence == 0 || k == len(i.queue) || i.queue[k].GetSequence() != sequence {
+	if sequence == 0 || sequence > i.known || k == len(i.queue) || i.queue[k].GetSequence() != sequence {
 		return nil
 	}
 	e := proto.CloneOf(i.queue[k])

@@ -455,7 +455,7 @@ func TestACursorBeyondTheFlightIsItsAnswer(t *testing.T) {
 // After an older copy of the store was put back the journal tells again what was
 // answered since. Those answers are to events that are lost: none of them is taken
 // for one to an event that was accepted meanwhile under the same number.
-func TestAnswersFromAfterTheCopyMoveNothing(t *testing.T) {
+func TestOldAnswersAreNotOfNewEvents(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 20)
 	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
@@ -478,10 +478,16 @@ func TestAnswersFromAfterTheCopyMoveNothing(t *testing.T) {
 	if b.i.book.Delivered != 2 || b.i.waiting() != 2 {
 		t.Errorf("delivered %d, %d wait; want 2 and the 2 that the application has not seen", b.i.book.Delivered, b.i.waiting())
 	}
+	b.say("docker.die", `{"exitCode":1,"startedAt":"2026-01-02T00:00:00Z"}`)
+	if e := b.i.queue[b.i.firstAfter(2)]; e.GetDeaths() != 0 {
+		t.Errorf("event %d has %d deaths, want none: it was not sent", e.GetSequence(), e.GetDeaths())
+	}
+	b.say("docker.start", `{"startedAt":"2026-01-03T00:00:00Z"}`)
+	b.say("app.ready", `{"run":"2026-01-03T00:00:00Z","sequence":2,"snapshot":0}`)
 	if got := b.i.view.GetSnapshots()[0].GetContainedSequence(); got != 2 {
 		t.Errorf("the newest snapshot contains %d, want 2: it has not seen what came later", got)
 	}
-	b.say("app.cursor", `{"run":"2026-01-02T00:00:00Z","sequence":5}`)
+	b.say("app.cursor", `{"run":"2026-01-03T00:00:00Z","sequence":5}`)
 	for want := uint64(6); want <= 7; want++ {
 		if b.i.book.Flight != want {
 			t.Fatalf("%d is in flight, want %d", b.i.book.Flight, want)

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,18 @@ func (r *Redis) Kill(t testing.TB) {
 	output(t, "docker", "kill", "--signal", "KILL", r.ID)
 }
 
+// Hang stops the server with SIGSTOP: it keeps its connections and answers none.
+func (r *Redis) Hang(t testing.TB) {
+	t.Helper()
+	output(t, "docker", "kill", "--signal", "STOP", r.ID)
+}
+
+// GoOn lets a server go on that hangs.
+func (r *Redis) GoOn(t testing.TB) {
+	t.Helper()
+	output(t, "docker", "kill", "--signal", "CONT", r.ID)
+}
+
 // Restart starts the killed server with its data.
 func (r *Redis) Restart(t testing.TB) {
 	t.Helper()
@@ -151,6 +164,25 @@ func (r *Redis) Restart(t testing.TB) {
 func (r *Redis) wait(t testing.TB) {
 	t.Helper()
 	Eventually(t, 30*time.Second, "redis answers", func() error { return r.ask("PING", "+PONG") })
+}
+
+// Copy copies the data of the running server, which hangs meanwhile: nothing is
+// written to a file that is read.
+func (r *Redis) Copy(t testing.TB) (copied string) {
+	t.Helper()
+	copied = t.TempDir()
+	r.Hang(t)
+	output(t, "docker", "cp", r.ID+":/data/.", copied)
+	r.GoOn(t)
+	return copied
+}
+
+// PutBack kills the server and starts it with the data of a copy.
+func (r *Redis) PutBack(t testing.TB, copied string) {
+	t.Helper()
+	r.Kill(t)
+	output(t, "docker", "cp", copied+"/.", r.ID+":/data")
+	r.Restart(t)
 }
 
 // Empty deletes everything in the server while it is in use.
@@ -193,16 +225,19 @@ func Inspect(t testing.TB, id string) container.InspectResponse {
 // an out-of-memory killer would: the engine learns of it by the death.
 func KillTarget(t testing.TB, id string) {
 	t.Helper()
+	SignalTarget(t, id, syscall.SIGKILL)
+}
+
+// SignalTarget sends a signal to the first process of a container from the host:
+// the engine learns nothing of one that it survives.
+func SignalTarget(t testing.TB, id string, s syscall.Signal) {
+	t.Helper()
 	pid := Inspect(t, id).State.Pid
 	if pid == 0 {
-		t.Fatalf("kill %s: it is not running", id)
+		t.Fatalf("%v to %s: it is not running", s, id)
 	}
-	p, err := os.FindProcess(pid)
-	if err == nil {
-		err = p.Kill()
-	}
-	if err != nil {
-		t.Fatalf("kill %s, pid %d: %v", id, pid, err)
+	if err := syscall.Kill(pid, s); err != nil {
+		t.Fatalf("%v to %s, pid %d: %v", s, id, pid, err)
 	}
 }
 

@@ -100,12 +100,23 @@ func dial(t testing.TB, address string) *grpc.ClientConn {
 // Healthy waits until a service says that it serves.
 func Healthy(t testing.TB, address string) {
 	t.Helper()
+	inHealth(t, address, grpc_health_v1.HealthCheckResponse_SERVING)
+}
+
+// Unhealthy waits until a service says that it does not serve.
+func Unhealthy(t testing.TB, address string) {
+	t.Helper()
+	inHealth(t, address, grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+}
+
+func inHealth(t testing.TB, address string, want grpc_health_v1.HealthCheckResponse_ServingStatus) {
+	t.Helper()
 	health := grpc_health_v1.NewHealthClient(dial(t, address))
-	Eventually(t, 30*time.Second, address+" is healthy", func() error {
+	Eventually(t, 30*time.Second, address+" is "+want.String(), func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		r, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-		if err == nil && r.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		if err == nil && r.GetStatus() != want {
 			err = fmt.Errorf("status %v", r.GetStatus())
 		}
 		return err

@@ -155,6 +155,14 @@ func (p *Process) signal(s syscall.Signal) {
 	<-gone
 }
 
+// Signal sends a signal that the process survives.
+func (p *Process) Signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(p.PID(), s); err != nil {
+		t.Fatalf("%v to %s: %v", s, p.name, err)
+	}
+}
+
 // PID returns the process id of the present or last run.
 func (p *Process) PID() int {
 	p.mu.Lock()

@@ -104,18 +104,18 @@ func (s *ecmaStore) bare() *machine {
 	var ioprocessors goja.Value
 	m.system("_ioprocessors", func() goja.Value {
 		if ioprocessors == nil {
-			all := vm.NewObject()
+			all := m.protected("_ioprocessors")
 			processors := s.sys.IOProcessors()
 			for _, name := range slices.Sorted(maps.Keys(processors)) {
-				one := vm.NewObject()
-				m.readOnly(one, "location", vm.ToValue(processors[name]))
-				m.readOnly(all, name, one)
+				one := m.protected("_ioprocessors." + name)
+				one.put("location", vm.ToValue(processors[name]))
+				all.put(name, one.object())
 			}
-			ioprocessors = all
+			ioprocessors = all.object()
 		}
 		return ioprocessors
 	})
-	x := vm.NewObject()
+	x := m.protected("_x").object()
 	m.system("_x", func() goja.Value { return x })
 	m.carry()
 	return m
@@ -147,17 +147,13 @@ func (m *machine) system(name string, get func() goja.Value) {
 	_ = vm.GlobalObject().DefineAccessorProperty(name, getter, setter, goja.FLAG_FALSE, goja.FLAG_FALSE)
 }
 
-func (m *machine) readOnly(o *goja.Object, name string, v goja.Value) {
-	_ = o.DefineDataProperty(name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE)
-}
-
 func (m *machine) eventObject(ev *Event) goja.Value {
-	o := m.vm.NewObject()
+	o := m.protected("_event")
 	text := func(name, v string) {
 		if v == "" {
-			m.readOnly(o, name, goja.Undefined())
+			o.put(name, goja.Undefined())
 		} else {
-			m.readOnly(o, name, m.vm.ToValue(v))
+			o.put(name, m.vm.ToValue(v))
 		}
 	}
 	text("name", ev.Name)
@@ -170,11 +166,11 @@ func (m *machine) eventObject(ev *Event) goja.Value {
 		text("raw", ev.Raw)
 	}
 	if ev.Data == nil {
-		m.readOnly(o, "data", goja.Undefined())
+		o.put("data", goja.Undefined())
 	} else {
-		m.readOnly(o, "data", m.toJS(ev.Data))
+		o.put("data", m.toJS(ev.Data))
 	}
-	return o
+	return o.object()
 }
 
 // get gives the value of a variable; nil if there is none. What the global object

@@ -346,6 +346,8 @@ type entrySet struct {
 	// descended are the states that addDescendantStatesToEnter was called with: to
 	// do it again would add nothing, and many ways may lead to a state.
 	added, reached, descended bitset
+	// domain is that of the transition that is looked at.
+	domain *state
 }
 
 func newEntrySet(c *Chart) entrySet {
@@ -378,8 +380,7 @@ func (ip *Interpreter) enterStates(enabled *move) {
 	w.entering(enabled)
 	for _, s := range enabled.enter {
 		w.entered++
-		// A set: history can enter a state again that was not left.
-		if len(s.invokes) > 0 && !slices.Contains(w.statesToInvoke, s) {
+		if len(s.invokes) > 0 {
 			w.statesToInvoke = append(w.statesToInvoke, s)
 		}
 		if len(s.data) > 0 && ip.chart.doc.Binding == "late" && ip.firstEntry(s) {
@@ -431,10 +432,11 @@ func (ip *Interpreter) raiseDone(s *state, data any) {
 // be entered again.
 func (ip *Interpreter) computeEntrySet(transitions []*transition, domains []*state, e *entrySet) {
 	for i, t := range transitions {
+		ancestor := domains[i]
+		e.domain = ancestor
 		for _, s := range t.targets {
 			ip.addDescendantStatesToEnter(s, e)
 		}
-		ancestor := domains[i]
 		for _, s := range ip.getEffectiveTargetStates(t) {
 			ip.addAncestorStatesToEnter(s, ancestor, e)
 		}
@@ -482,9 +484,14 @@ func (ip *Interpreter) addDescendantStatesToEnter(s *state, e *entrySet) {
 	}
 }
 
-// addAncestorStatesToEnter (procedure addAncestorStatesToEnter).
+// addAncestorStatesToEnter (procedure addAncestorStatesToEnter). It stops at the
+// domain: what is active and was not left is not in the entry set (SCXML 3.13), though
+// Appendix D enters it again where the parent of a history is further out.
 func (ip *Interpreter) addAncestorStatesToEnter(s, ancestor *state, e *entrySet) {
 	for _, a := range getProperAncestors(s, ancestor) {
+		if !isDescendant(a, e.domain) {
+			break
+		}
 		e.add(a)
 		if a.kind == KindParallel {
 			ip.enterRegions(a, e)

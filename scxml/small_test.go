@@ -280,33 +280,3 @@ func BenchmarkCompile(b *testing.B) {
 		})
 	}
 }
-
-// A history inside of an active state can enter that state again without having
-// left it; statesToInvoke is a set (SCXML D.2), so its service starts once.
-func TestInvokeOnceThoughEnteredTwice(t *testing.T) {
-	t.Parallel()
-	ip := begin(t, `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
-  <state id="top">
-    <state id="out"><history id="h" type="deep"><transition target="in"/></history>
-      <state id="in"><invoke type="service" id="i"/>
-        <transition event="again" target="top"><raise event="deep"/></transition>
-        <transition event="deep" target="h" type="internal"/>
-        <state id="leaf"/>
-      </state>
-    </state>
-  </state>
-</scxml>`, scxml.Options{})
-	step, err := ip.Deliver(scxml.Event{Name: "again"}, scxml.Input{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, e := range step.Effects {
-		if e.Kind() == "invoke" {
-			n++
-		}
-	}
-	if n != 1 {
-		t.Errorf("%d invocations, want 1: %+v", n, step.Effects)
-	}
-}

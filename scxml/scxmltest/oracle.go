@@ -517,9 +517,13 @@ func (o *Oracle) addDescendants(s *scxml.State, e *oracleEntry) {
 	}
 }
 
-// procedure addAncestorStatesToEnter
+// procedure addAncestorStatesToEnter, without what is "currently active" and was not
+// left: 3.13 does not have it in the entry set.
 func (o *Oracle) addAncestors(s, ancestor *scxml.State, e *oracleEntry) {
 	for _, a := range properAncestors(s, ancestor) {
+		if slices.Contains(o.configuration, a) {
+			break
+		}
 		if !slices.Contains(e.toEnter, a) {
 			e.toEnter = append(e.toEnter, a)
 		}

@@ -28,6 +28,8 @@ type Chart struct {
 	scripts  []*datamodel.Expr
 	scriptAt []Position
 	problems []Problem
+	// ids are those that authors gave to <send> and <invoke>.
+	ids map[string]bool
 	// unbounded says that an expression may take any time and memory.
 	unbounded bool
 	// dataless says that the chart has neither data nor expressions.
@@ -179,6 +181,8 @@ type compiler struct {
 	// such a one cannot be executed.
 	resume    Resumption
 	resumeErr error
+	// unloaded is why a script could not be loaded: nil, or a *SyntaxError.
+	unloaded error
 }
 
 func (k *compiler) compile() error {
@@ -222,14 +226,10 @@ func (k *compiler) compile() error {
 	}
 	c.unbounded = c.unbounded || len(c.states)+k.transitions > boundedStates
 	for _, e := range k.doc.scripts {
-		x, err := k.script(e)
-		if err != nil {
-			return err
-		}
-		c.scripts = append(c.scripts, x)
+		c.scripts = append(c.scripts, k.script(e))
 		c.scriptAt = append(c.scriptAt, e.Position)
 	}
-	return nil
+	return k.unloaded
 }
 
 func (k *compiler) state(t *state, s *State) {
@@ -302,6 +302,28 @@ func (k *compiler) problem(p Position, format string, args ...any) {
 	k.chart.problems = append(k.chart.problems, Problem{p, fmt.Sprintf(format, args...)})
 }
 
+// given notes the id that the author gave to e; it is empty if there is none.
+func (k *compiler) given(e *Element) string {
+	id := e.attr("id")
+	if id != "" {
+		if k.chart.ids == nil {
+			k.chart.ids = map[string]bool{}
+		}
+		k.chart.ids[id] = true
+	}
+	return id
+}
+
+// newID makes an id that no author gave: the next number after prefix (SCXML 3.14).
+func (c *Chart) newID(prefix string, number *uint64) string {
+	for {
+		*number++
+		if id := prefix + "." + strconv.FormatUint(*number, 10); !c.ids[id] {
+			return id
+		}
+	}
+}
+
 // expr compiles the attribute name of e; nil if there is none.
 func (k *compiler) expr(e *Element, name string) *datamodel.Expr {
 	v, ok := e.Attribute("", name)
@@ -319,16 +341,18 @@ func (k *compiler) location(e *Element, name string) *datamodel.Expr {
 	return k.note(k.chart.lang.Location, v, e.Position, name)
 }
 
-func (k *compiler) script(e *Element) (*datamodel.Expr, error) {
+// script compiles a <script>. One that cannot be loaded keeps the document from
+// being run, wherever it stands (SCXML 5.8).
+func (k *compiler) script(e *Element) *datamodel.Expr {
 	src := e.text()
 	if uri, ok := e.Attribute("", "src"); ok {
 		b, err := k.load(uri)
-		if err != nil {
-			return nil, &SyntaxError{k.doc.Source, e.Position, fmt.Sprintf("script src %q: %v", uri, err)}
+		if err != nil && k.unloaded == nil {
+			k.unloaded = &SyntaxError{k.doc.Source, e.Position, fmt.Sprintf("script src %q: %v", uri, err)}
 		}
 		src = string(b)
 	}
-	return k.note(k.chart.lang.Script, src, e.Position, "script"), nil
+	return k.note(k.chart.lang.Script, src, e.Position, "script")
 }
 
 func (k *compiler) load(uri string) ([]byte, error) {

@@ -67,7 +67,8 @@ func (k *compiler) executable(e *Element, state string) executable {
 	n := node{e.Name, state, e.Position}
 	switch e.Name {
 	case "raise":
-		return &raise{n, e.attr("event"), []string{e.attr("event")}}
+		event := strings.TrimSpace(e.attr("event"))
+		return &raise{n, event, []string{event}}
 	case "if":
 		return k.conditional(n, e, state)
 	case "foreach":
@@ -82,13 +83,7 @@ func (k *compiler) executable(e *Element, state string) executable {
 		}
 		return a
 	case "script":
-		x, err := k.script(e)
-		if err != nil {
-			// A script that is reached later fails later.
-			k.problem(e.Position, "%v", err)
-			return &script{n, &datamodel.Expr{Err: err}}
-		}
-		return &script{n, x}
+		return &script{n, k.script(e)}
 	case "send":
 		return k.send(n, e)
 	case "cancel":

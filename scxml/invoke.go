@@ -36,7 +36,7 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		node:        node{"invoke", s.id, e.Position},
 		state:       s,
 		index:       len(s.invokes),
-		id:          e.attr("id"),
+		id:          k.given(e),
 		idlocation:  k.location(e, "idlocation"),
 		typ:         k.either(e, "type", "typeexpr"),
 		src:         k.either(e, "src", "srcexpr"),
@@ -91,9 +91,9 @@ func (ip *Interpreter) invoke(x *invoke) {
 func (ip *Interpreter) tryInvoke(x *invoke) error {
 	id := x.id
 	if id == "" {
-		r := ip.seldom()
-		r.invokes++
-		id = fmt.Sprintf("%s.%d", x.state.id, r.invokes)
+		id = ip.chart.newID(x.state.id, &ip.seldom().invokes)
+	} else if ip.invocation(id) != nil {
+		return fmt.Errorf("there is an invocation %q already", id)
 	}
 	if x.idlocation != nil {
 		if err := ip.data.Put(x.idlocation, id); err != nil {

@@ -5,7 +5,6 @@ package scxml
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
@@ -44,7 +43,7 @@ type send struct {
 func (k *compiler) send(n node, e *Element) executable {
 	x := &send{
 		node:       n,
-		id:         e.attr("id"),
+		id:         k.given(e),
 		idlocation: k.location(e, "idlocation"),
 		event:      k.either(e, "event", "eventexpr"),
 		target:     k.either(e, "target", "targetexpr"),
@@ -52,6 +51,7 @@ func (k *compiler) send(n node, e *Element) executable {
 		delay:      k.either(e, "delay", "delayexpr"),
 		payload:    k.payload(e),
 	}
+	x.event.value = strings.TrimSpace(x.event.value)
 	if x.delay.value != "" {
 		if _, err := parseDelay(x.delay.value); err != nil {
 			k.problem(e.Position, "%v", err)
@@ -66,9 +66,7 @@ func (k *compiler) send(n node, e *Element) executable {
 func (x *send) execute(ip *Interpreter) error {
 	id := x.id
 	if id == "" {
-		r := ip.seldom()
-		r.sends++
-		id = "send." + strconv.FormatUint(r.sends, 10)
+		id = ip.chart.newID("send", &ip.seldom().sends)
 	}
 	err := x.send(ip, id)
 	if err == nil {

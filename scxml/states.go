@@ -77,9 +77,6 @@ func (b *builder) children(s *State) error {
 func (b *builder) state(parent *State, e *Element, kind Kind) error {
 	s := &State{ID: e.attr("id"), Kind: kind, Parent: parent, Element: e, Position: e.Position}
 	if e.hasAttr("id") {
-		if s.ID == "" || strings.ContainsAny(s.ID, " \t\r\n") {
-			return b.fail(e.Position, "%q is not an id", s.ID)
-		}
 		if other := b.doc.byID[s.ID]; other != nil {
 			return b.fail(e.Position, "id %q is not unique: line %d has it too", s.ID, other.Line)
 		}
@@ -165,10 +162,12 @@ func (b *builder) resolve(p pendingTransition) error {
 			return b.fail(p.t.Position, "target %q does not exist", id)
 		}
 		for _, o := range p.t.Targets {
-			if s == o {
+			switch {
+			case s == o:
 				return b.fail(p.t.Position, "target %q occurs twice", id)
-			}
-			if !orthogonal(s, o) {
+			case within(s, o), within(o, s):
+				return b.fail(p.t.Position, "targets %q and %q are one inside the other", o.ID, s.ID)
+			case !orthogonal(s, o):
 				return b.fail(p.t.Position, "targets %q and %q cannot be active together", o.ID, s.ID)
 			}
 		}
@@ -177,12 +176,8 @@ func (b *builder) resolve(p pendingTransition) error {
 	return nil
 }
 
-// orthogonal says whether a and b are in different regions of a parallel state,
-// or one inside the other.
+// orthogonal says whether a and b are in different regions of a parallel state.
 func orthogonal(a, b *State) bool {
-	if within(a, b) || within(b, a) {
-		return true
-	}
 	for p := a.Parent; p != nil; p = p.Parent {
 		if within(b, p) {
 			return p.Kind == KindParallel

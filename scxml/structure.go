@@ -147,6 +147,14 @@ func (b *builder) check(e *Element) error {
 			return b.fail(e.Position, "<%s> has more than one of the attributes %s", e.Name, strings.ReplaceAll(group, "|", ", "))
 		}
 	}
+	for _, a := range e.Attrs {
+		if a.Space == Namespace {
+			return b.fail(e.Position, "attribute %q has the prefix of SCXML: those of SCXML have none", a.Name)
+		}
+	}
+	if id := e.attr("id"); e.hasAttr("id") && (id == "" || strings.ContainsAny(id, " \t\r\n")) {
+		return b.fail(e.Position, "%q is not an id", id)
+	}
 	if err := b.checkContent(e); err != nil {
 		return err
 	}
@@ -162,7 +170,11 @@ func (b *builder) check(e *Element) error {
 			}
 			continue
 		}
-		if c.Element.Space != Namespace {
+		switch c.Element.Space {
+		case Namespace:
+		case "":
+			return b.fail(c.Element.Position, "<%s> is in no namespace", c.Element.Name)
+		default:
 			continue
 		}
 		if _, known := rules[c.Element.Name]; !known {
@@ -211,6 +223,9 @@ func (b *builder) checkContent(e *Element) error {
 		if e.Name != "invoke" && count("content") > 0 && (count("param") > 0 || e.hasAttr("namelist")) {
 			return b.fail(e.Position, "<%s> has both <content> and <param> or namelist", e.Name)
 		}
+		if e.Name == "donedata" && count("content") == 0 && count("param") == 0 {
+			return b.fail(e.Position, "<donedata> needs <content> or <param>")
+		}
 		if e.Name == "invoke" && count("content") > 0 && (e.hasAttr("src") || e.hasAttr("srcexpr")) {
 			return b.fail(e.Position, "<invoke> has both <content> and src")
 		}
@@ -223,7 +238,7 @@ func (b *builder) checkContent(e *Element) error {
 		if e.Name == "invoke" && count("finalize") > 1 {
 			return b.fail(e.Position, "<invoke> has more than one <finalize>")
 		}
-		if e.Name == "send" && !e.hasAttr("type") && !e.hasAttr("typeexpr") && count("content") == 0 && !e.hasAttr("event") && !e.hasAttr("eventexpr") {
+		if e.Name == "send" && canonicalType(e.attr("type")) == SCXMLProcessor && !e.hasAttr("typeexpr") && count("content") == 0 && !e.hasAttr("event") && !e.hasAttr("eventexpr") {
 			return b.fail(e.Position, "<send> needs event, eventexpr or <content>")
 		}
 		if e.attr("target") == "#_internal" && (e.hasAttr("delay") || e.hasAttr("delayexpr")) {
@@ -237,11 +252,17 @@ func (b *builder) checkContent(e *Element) error {
 		if e.hasAttr("expr") && hasText {
 			return b.fail(e.Position, "<assign> has both expr and a body")
 		}
+		if !e.hasAttr("expr") && !hasText {
+			return b.fail(e.Position, "<assign> needs expr or a body")
+		}
 	case "data":
 		if hasText && (e.hasAttr("expr") || e.hasAttr("src")) {
 			return b.fail(e.Position, "<data> has both a body and %s", "expr or src")
 		}
 		id := e.attr("id")
+		if strings.HasPrefix(id, "_") {
+			return b.fail(e.Position, "data id %q begins with _, which is for system variables", id)
+		}
 		if b.data[id] {
 			return b.fail(e.Position, "data id %q is not unique", id)
 		}

@@ -23,6 +23,16 @@ var coreClauses = []clause{
 		start: enter s s1
 		go: exit s1 s; take s->s2 on go; enter s s2
 	`},
+	{section: "3.5", name: "bare transition", says: `a transition should have "at least one of 'event', 'cond' or 'target'"; one that has none is taken, until the limit of microsteps`, body: `
+		<datamodel><data id="n" expr="0"/></datamodel>
+		<state id="s"><transition cond="n == 3" target="pass"/><transition><assign location="n" expr="n + 1"/></transition></state>`, tells: `
+		start: enter s
+		eventless: take s->-; assign n
+		eventless: take s->-; assign n
+		eventless: take s->-; assign n
+		eventless: exit s; take s->pass if n == 3; enter pass
+		effect 1: done state=pass
+	`},
 	{section: "3.6.2", name: "initial into regions", says: `a transition of <initial> to several states, "consisting solely of descendants of the containing state"`, body: `
 		<state id="s"><initial><transition target="a2 b2"/></initial>
 		<parallel id="p"><state id="a"><state id="a1"/><state id="a2"/></state><state id="b"><state id="b1"/><state id="b2"/></state><state id="c"><state id="c1"/></state></parallel></state>`, tells: `

@@ -56,6 +56,11 @@ var dataClauses = []clause{
 	{section: "5.8", name: "script at load time", says: `"any <script> element that is a child of <scxml>" is evaluated "at document load time": after early data, before any state is entered`, body: `
 		<datamodel><data id="a" expr="1"/></datamodel><script>a = a + 1; var inner = b; function twice(x) { return 2 * x }</script>
 		<state id="s"><datamodel><data id="b" expr="5"/></datamodel><onentry><assign location="a" expr="twice(a)"/></onentry><transition cond="a==4 &amp;&amp; inner==5" target="pass"/><transition target="fail"/></state>`},
+	{section: "5.8", name: "empty script", says: `a script should have "either the 'src' attribute or child content"; one without is a program that does nothing`, body: `
+		<script/><state id="s"><onentry><script> </script><script><!-- none --></script><raise event="e"/></onentry></state>`, tells: `
+		start: enter s; raise e
+		e: no transition
+	`},
 	{section: "5.8", name: "script that fails", says: `other scripts are "part of normal executable content": an error in one ends its block`, body: `
 		<state id="s"><onentry><script>throw 'up'</script><raise event="no"/></onentry></state>`, tells: `
 		start: enter s

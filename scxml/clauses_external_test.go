@@ -22,6 +22,9 @@ var externalClauses = []clause{
 		<onentry><send event="e"><param name="p" expr="nope"/></send></onentry><onentry><send event="e" namelist="x nope"/></onentry><onentry><send event="e" idlocation="nope"/></onentry><onentry><send event="e"><content expr="nope"/></send></onentry><onentry><send eventexpr="undefined"/></onentry>
 		<onentry><send event="end"/></onentry>
 		<transition event="error.execution" cond="_event.sendid"><assign location="x" expr="x+1"/></transition><transition event="end" cond="x==9" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "6.2.3", name: "event and content", says: `a <send> should have "exactly one of 'event', 'eventexpr' and <content>"; with a name and <content> it sends both`, body: `
+		<state id="s"><onentry><send event="e"><content>[1]</content></send><send eventexpr="'f'"><content expr="2"/></send><send event="g" delay="0"/></onentry>
+		<transition event="e" cond="_event.data[0]==1"/><transition event="f" cond="_event.data==2"/><transition event="g" target="pass"/><transition event="*" target="fail"/></state>`},
 	{section: "6.2.3", name: "duplicates", says: `"all attributes and values provided by <param> or 'namelist' even if duplicates occur"`, body: `
 		<datamodel><data id="k" expr="3"/></datamodel>
 		<state id="s0"><onentry><send event="x" type="http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor" targetexpr="_ioprocessors.basichttp.location" namelist="k"><param name="k" expr="1"/><param name="k" expr="2"/></send></onentry>

@@ -17,7 +17,7 @@ var stepClauses = []clause{
 		<transition cond="x==1" target="pass"/>
 		<transition event="go" type="internal" target="a"/>
 		<state id="a1"/></state>`},
-	{section: "3.13", name: "internal", says: `the exit set of an internal transition are "all active states in C that are proper descendants of its source state"`, body: `
+	{section: "3.13", name: "internal", says: `the exit set of an internal transition is "all active states in C that are proper descendants of its source state"`, body: `
 		<datamodel><data id="x" expr="0"/><data id="e" expr="0"/></datamodel>
 		<state id="a"><onexit><assign location="x" expr="x+1"/></onexit><onentry><assign location="e" expr="e+1"/><raise event="go"/></onentry>
 		<transition event="go" type="internal" target="a2"/>
@@ -142,6 +142,11 @@ var stepClauses = []clause{
 		error.execution: no transition
 		effect 1: invoke id=i src=x
 	`},
+	{section: "3.14", name: "ids of different kinds", says: `"the values of all attributes of type "id" MUST be unique within the session"; those of a state, of data and of several <send> may be one all the same`, body: `
+		<datamodel><data id="a" expr="1"/></datamodel>
+		<state id="a"><onentry><send event="e" id="a" delay="1s"/><send event="e" id="a" delay="2s"/><cancel sendid="a"/><send event="a" id="a"/></onentry><transition event="a" cond="a == 1 &amp;&amp; In('a')" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "A.1", name: "no version", says: `the document "MUST include a "version" attribute"; one without is of version 1.0`, body: `<?xml version="1.0"?>
+		<scxml xmlns="http://www.w3.org/2005/07/scxml"><final id="pass"/></scxml>`},
 	{section: "A.1", name: "prefixed", says: `the namespace may be designated by "an attribute with an "xmlns" prefix"`, body: `<?xml version="1.0"?>
 		<sc:scxml xmlns:sc="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">
 		<sc:datamodel><sc:data id="d" expr="0"/></sc:datamodel>
@@ -156,6 +161,13 @@ var stepClauses = []clause{
 		><!-- <state id="not"/> --><datamodel><data id="d" expr="&#x27;&lt;&#39;"/><data id="t">a<!-- no -->b<?nor this?><![CDATA[<c>]]></data></datamodel>
 		<a:state id="s"><?here too?><a:transition cond="d == '&lt;' &amp;&amp; t === 'ab&lt;c&gt;'" target="pass"/><transition target="fail"></transition></a:state>
 		<final id="pass"/><final id="fail"/></scxml><!-- after --><?end?>`},
+	{section: "E", name: "unknown attributes", says: `attributes without a namespace that the schema does not have are ignored`, body: `<?xml version="1.0"?>
+		<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" exmode="strict" initialstate="fail"><state id="s" type="x"><onentry><raise event="e" delay="1s"/></onentry><transition event="e" next="fail" target="pass"/></state><final id="pass"/><final id="fail"/></scxml>`},
+	{section: "E", name: "any characters", says: `ids and names of events may have characters that ID, NMTOKEN and EventType.datatype do not`, events: []string{"a/1.x"}, body: `
+		<state id="1st/é"><transition event="a/1" target="#2"/></state><state id="#2"/>`, tells: `
+		start: enter 1st/é
+		a/1.x: exit 1st/é; take 1st/é->#2 on a/1; enter #2
+	`},
 	{section: "A.2", name: "what is of other namespaces", says: `elements and attributes "defined in a non-SCXML namespace" are ignored wherever they stand`, body: `<?xml version="1.0"?>
 		<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:x="urn:x" version="1.0" datamodel="ecmascript" x:initial="fail" x:a="1">
 		<x:state id="fail"><x:b/>text</x:state><datamodel x:a="1"><x:data id="d"/><data id="d" x:expr="2" expr="1"/></datamodel>

@@ -151,6 +151,13 @@ var coreClauses = []clause{
 		b.x: take s->- on b.*
 		c: no transition
 	`},
+	{section: "3.12.1", name: "wildcard with a dot", says: `the schema has ".*" (EventTypes.datatype), which is "*"`, events: []string{"a", "b.c"}, body: `
+		<state id="s"><transition event="a" target="t"/></state><state id="t"><transition event=".*" target="pass"/></state>`, tells: `
+		start: enter s
+		a: exit s; take s->t on a; enter t
+		b.c: exit t; take t->pass on .*; enter pass
+		effect 1: done state=pass
+	`},
 	{section: "3.12.1", name: "eventless is no wildcard", says: `"Such an eventless transition does not match any event, but will be taken whenever its 'cond' attribute evaluates to 'true'"`, events: []string{"e"}, body: `
 		<datamodel><data id="on" expr="false"/></datamodel>
 		<state id="s"><transition cond="on" target="pass"/><transition event="e"><assign location="on" expr="true"/></transition></state>`, tells: `

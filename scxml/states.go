@@ -132,10 +132,12 @@ func (b *builder) transition(source *State, e *Element, initial bool) (*Transiti
 }
 
 // normalizeDescriptor drops what may follow a descriptor without meaning
-// (SCXML 3.12.1): "a.*" and "a." are "a".
+// (SCXML 3.12.1): "a.*" and "a." are "a"; ".*", which the schema has, is "*".
 func normalizeDescriptor(d string) string {
 	for d != "*" {
 		switch {
+		case d == ".*":
+			return "*"
 		case strings.HasSuffix(d, ".*"):
 			d = d[:len(d)-2]
 		case strings.HasSuffix(d, ".") && len(d) > 1:

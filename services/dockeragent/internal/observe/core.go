@@ -92,6 +92,8 @@ type Told struct {
 	LastEvent  time.Time `json:"lastEvent,omitzero"`
 	// Engine is the one that has it, while another answers; else empty.
 	Engine string `json:"engine,omitempty"`
+	// StartedBy is the command of ours that a start was put down to last.
+	StartedBy string `json:"startedBy,omitempty"`
 	// Ready and Cursor are the channel's: the run whose application was ready.
 	Ready string `json:"ready,omitempty"`
 }
@@ -178,7 +180,6 @@ type container struct {
 	doubt      bool
 	evidence
 	stopSignal int
-	startedBy  string       // the command of ours that a start was put down to last
 	commands   []ownCommand // of ours, the newest last; at most rememberCommands
 }
 

@@ -193,10 +193,10 @@ func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
 // somebody else's, to whom nobody gave the state back.
 func (k *container) startCause(now time.Time) string {
 	id, _ := k.cause(now, "start")
-	if id == k.startedBy {
+	if id == k.told.StartedBy {
 		return ""
 	}
-	k.startedBy = id
+	k.told.StartedBy = id
 	return id
 }
 

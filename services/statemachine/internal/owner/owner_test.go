@@ -165,6 +165,20 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// TestEndedAnswers checks that what an owner is asked after its end is refused, and
+// does not wait for ever.
+func TestEndedAnswers(t *testing.T) {
+	t.Parallel()
+	o, end := begin(t, "one", serve(t, fakestore.New(), &atomic.Bool{}))
+	await(t, "it owns everything", o.Ready())
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	if refusal, ok := errors.AsType[*session.Refusal](create(t, o, "a")); !ok || refusal.Reason != fleetv1.Reason_REASON_UNAVAILABLE {
+		t.Errorf("answered %v, want UNAVAILABLE", refusal)
+	}
+}
+
 // TestStoreAway checks that shards are given up by our own clock while the
 // store does not answer, and are ours again when it does; what was asked for
 // meanwhile is answered truly.

@@ -44,6 +44,7 @@ func (w *Worker) open(ctx context.Context) func() {
 		for _, s := range w.shards {
 			w.down(s, Unavailable("shutting down"))
 		}
+		close(w.gone)
 		w.refuseInbox()
 	}
 }

@@ -70,6 +70,8 @@ type Worker struct {
 
 	// inbox has many senders and one receiver, and is never closed.
 	inbox chan Input
+	// gone is closed when nothing takes from the inbox any more.
+	gone chan struct{}
 	// requests and results join the loop and the writer: one at a time.
 	requests chan pendingWrite
 	results  chan []*snapshotv1.GroupResult
@@ -105,6 +107,7 @@ func NewWorker(c Config) *Worker {
 	return &Worker{
 		store: c.Store, dispatcher: c.Dispatcher, lost: c.Lost, retain: c.Retain, log: c.Log,
 		inbox:    make(chan Input, c.Inbox),
+		gone:     make(chan struct{}),
 		requests: make(chan pendingWrite, 1),
 		results:  make(chan []*snapshotv1.GroupResult, 1),
 		shards:   map[uint32]*Shard{},
@@ -116,15 +119,14 @@ func NewWorker(c Config) *Worker {
 }
 
 // Post gives an input to the worker. It waits while the inbox is full, until
-// ctx ends. It is safe for concurrent use.
+// ctx ends. What a worker gets that has ended is refused. It is safe for concurrent use.
 func (w *Worker) Post(ctx context.Context, in Input) error {
-	select {
-	case w.inbox <- in:
+	if w.TryPost(in) {
 		return nil
-	default:
 	}
 	select {
 	case w.inbox <- in:
+		w.refuseLate()
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("inbox is full: %w", ctx.Err())
@@ -135,9 +137,19 @@ func (w *Worker) Post(ctx context.Context, in Input) error {
 func (w *Worker) TryPost(in Input) bool {
 	select {
 	case w.inbox <- in:
+		w.refuseLate()
 		return true
 	default:
 		return false
+	}
+}
+
+// refuseLate does what the worker does at its end, for what came after that.
+func (w *Worker) refuseLate() {
+	select {
+	case <-w.gone:
+		w.refuseInbox()
+	default:
 	}
 }
 

@@ -218,7 +218,7 @@ func TestHostileStructure(t *testing.T) {
 	var histories strings.Builder
 	for i := range 60 {
 		for _, h := range "ab" {
-			fmt.Fprintf(&histories, `<history id="h%d%c" type="deep"><transition target="h%da h%db"/></history>`, i, h, i+1, i+1)
+			fmt.Fprintf(&histories, `<history id="h%d%c" type="deep"><transition target="h%d%c"/></history>`, i, h, i+1, h)
 		}
 	}
 	regions := func(n int) string {

@@ -30,6 +30,8 @@ func TestParseRefuses(t *testing.T) {
 		{"encoding", "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" + head + `<state id="a"/></scxml>`, "1:", "UTF-16"},
 		{"two roots", head + `<state id="a"/></scxml><scxml/>`, "1:", "more than one root"},
 		{"attribute twice", head + "\n<state id=\"a\" id=\"b\"/></scxml>", "2:", "twice"},
+		{"history and what it restores", head + `<state id="a"><transition event="e" target="b1 h"/></state><parallel id="p"><history id="h" type="deep"><transition target="b2"/></history><state id="b"><state id="b1"/><state id="b2"/></state></parallel></scxml>`, "1:", "brings back"},
+		{"two histories of one state", head + `<state id="a"><transition event="e" target="g h"/></state><parallel id="p"><history id="g"><transition target="b"/></history><history id="h" type="deep"><transition target="b"/></history><state id="b"/></parallel></scxml>`, "1:", "brings back"},
 		{"undeclared prefix", head + "\n<x:state id=\"a\"/><state id=\"b\"/></scxml>", "2:1", `prefix "x" is not declared`},
 		{"undeclared prefix of an attribute", head + "\n<state id=\"a\" cr:admit=\"queue\"/></scxml>", "2:1", `prefix "cr" is not declared`},
 		{"prefix of another element", head + "<state id=\"a\" xmlns:x=\"urn:x\"/>\n<state x:y=\"1\"/></scxml>", "2:1", `prefix "x" is not declared`},
@@ -50,6 +52,19 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("got %q, want %q at %s", err, tt.want, tt.at)
 			}
 		})
+	}
+}
+
+// Targets in different regions go together (3.11), also where one is a history.
+func TestParseTargetsOfRegions(t *testing.T) {
+	t.Parallel()
+	for _, targets := range []string{"b1 c1", "b h", "&#10;h  b1\t", "q c1", "b1 c"} {
+		doc := head + `<state id="a"><transition event="e" target="` + targets + `"/></state><parallel id="p">
+			<state id="b"><parallel id="q"><state id="b1"/><state id="b2"/></parallel></state>
+			<state id="c"><history id="h" type="deep"><transition target="c1"/></history><state id="c1"/></state></parallel></scxml>`
+		if _, err := scxml.Parse("x", []byte(doc), scxml.Limits{}); err != nil {
+			t.Errorf("%q: %v", targets, err)
+		}
 	}
 }
 

@@ -169,6 +169,8 @@ func (b *builder) resolve(p pendingTransition) error {
 				return b.fail(p.t.Position, "target %q occurs twice", id)
 			case within(s, o), within(o, s):
 				return b.fail(p.t.Position, "targets %q and %q are one inside the other", o.ID, s.ID)
+			case within(s, restored(o)), within(o, restored(s)):
+				return b.fail(p.t.Position, "targets %q and %q: one is a history that brings back what the other is in", o.ID, s.ID)
 			case !orthogonal(s, o):
 				return b.fail(p.t.Position, "targets %q and %q cannot be active together", o.ID, s.ID)
 			}
@@ -186,6 +188,15 @@ func orthogonal(a, b *State) bool {
 		}
 	}
 	return false
+}
+
+// restored is the state of which s stands for a part that is not known beforehand, if s
+// is a history (SCXML 3.10), else s.
+func restored(s *State) *State {
+	if s.Kind.IsHistory() {
+		return s.Parent
+	}
+	return s
 }
 
 // within says whether s is a proper descendant of p.

@@ -111,6 +111,11 @@ func (x *send) send(ip *Interpreter, id string) error {
 	if err := ip.allowed(typ, target); err != nil {
 		return err
 	}
+	// The parser has looked at names that are written. A message without one is for
+	// processors that can do without (SCXML 6.2.1).
+	if x.event.expr != nil && (event == "" || strings.ContainsAny(event, " \t\r\n")) || event == "" && typ == SCXMLProcessor {
+		return fmt.Errorf("%q is not the name of an event", event)
+	}
 	s := Send{
 		SendID:  id,
 		Target:  target,

@@ -3,6 +3,7 @@
 package scxml
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,6 +44,7 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		payload:     k.payload(e),
 		autoforward: strings.TrimSpace(e.attr("autoforward")) == "true",
 	}
+	k.invoked(e)
 	f := e.child("finalize")
 	if f == nil {
 		return x
@@ -60,6 +62,40 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		}
 	}
 	return x
+}
+
+// invoked looks at the structure of the chart inside of e, if there is one, so that
+// what is wrong with it is known before the invocation fails.
+func (k *compiler) invoked(e *Element) {
+	body := e.child("content")
+	if body == nil || e.hasAttr("typeexpr") || invokeType(e.attr("type")) != SCXMLInvoke {
+		return
+	}
+	i := slices.IndexFunc(body.Children, func(n Node) bool { return n.Element != nil })
+	if i < 0 {
+		return
+	}
+	root := body.Children[i].Element
+	b := builder{name: k.doc.Source, doc: &Document{byID: map[string]*State{}, element: root}}
+	d, err := b.build(root)
+	if syntax, ok := errors.AsType[*SyntaxError](err); ok {
+		k.problem(syntax.Position, "in the chart to be invoked: %s", syntax.Message)
+		return
+	}
+	for _, s := range d.States {
+		for _, inner := range s.Invokes {
+			k.invoked(inner)
+		}
+	}
+}
+
+// invokeType gives the one name of a type of service that has several.
+func invokeType(typ string) string {
+	switch typ {
+	case "", "scxml", SCXMLInvoke, "http://www.w3.org/TR/scxml", SCXMLProcessor:
+		return SCXMLInvoke
+	}
+	return typ
 }
 
 // invocation is a service that runs for a state.
@@ -104,13 +140,9 @@ func (ip *Interpreter) tryInvoke(x *invoke) error {
 	if err != nil {
 		return err
 	}
-	switch typ {
-	case "", "scxml", SCXMLInvoke, "http://www.w3.org/TR/scxml", SCXMLProcessor:
-		typ = SCXMLInvoke
-	default:
-		if o := ip.chart.options; o.InvokeTypes != nil && !slices.Contains(o.InvokeTypes, typ) {
-			return fmt.Errorf("invoke type %q is not supported", typ)
-		}
+	typ = invokeType(typ)
+	if o := ip.chart.options; typ != SCXMLInvoke && o.InvokeTypes != nil && !slices.Contains(o.InvokeTypes, typ) {
+		return fmt.Errorf("invoke type %q is not supported", typ)
 	}
 	src, err := x.src.evaluate(ip)
 	if err != nil {

@@ -29,6 +29,7 @@ func TestParseRefuses(t *testing.T) {
 		{"entity", head + `<state id="a"><onentry><log label="&lol;"/></onentry></state></scxml>`, "1:", "entity"},
 		{"encoding", "<?xml version=\"1.0\" encoding=\"UTF-16\"?>" + head + `<state id="a"/></scxml>`, "1:", "UTF-16"},
 		{"two roots", head + `<state id="a"/></scxml><scxml/>`, "1:", "more than one root"},
+		{"root without a namespace", `<scxml version="1.0"><state id="a"/></scxml>`, "1:1", `write <scxml xmlns="http://www.w3.org/2005/07/scxml">`},
 		{"attribute twice", head + "\n<state id=\"a\" id=\"b\"/></scxml>", "2:", "twice"},
 		{"history and what it restores", head + `<state id="a"><transition event="e" target="b1 h"/></state><parallel id="p"><history id="h" type="deep"><transition target="b2"/></history><state id="b"><state id="b1"/><state id="b2"/></state></parallel></scxml>`, "1:", "brings back"},
 		{"two histories of one state", head + `<state id="a"><transition event="e" target="g h"/></state><parallel id="p"><history id="g"><transition target="b"/></history><history id="h" type="deep"><transition target="b"/></history><state id="b"/></parallel></scxml>`, "1:", "brings back"},

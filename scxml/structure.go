@@ -75,11 +75,13 @@ func (b *builder) fail(p Position, format string, args ...any) error {
 }
 
 func (b *builder) build(root *Element) (*Document, error) {
-	if root.Name != "scxml" || root.Space != Namespace {
-		if root.Name == "scxml" {
-			return nil, b.fail(root.Position, "the root element is in namespace %q, not in %q", root.Space, Namespace)
-		}
+	switch {
+	case root.Name != "scxml":
 		return nil, b.fail(root.Position, "the root element is <%s>, not <scxml>", root.Name)
+	case root.Space == "":
+		return nil, b.fail(root.Position, "the root element is in no namespace: write <scxml xmlns=%q>", Namespace)
+	case root.Space != Namespace:
+		return nil, b.fail(root.Position, "the root element is in namespace %q, not in %q", root.Space, Namespace)
 	}
 	if v, ok := root.Attribute("", "version"); ok && v != "1.0" {
 		return nil, b.fail(root.Position, "version %q is not supported, only 1.0", v)

@@ -58,6 +58,15 @@ func TestFindings(t *testing.T) {
 		{"resumed", `<state id="a"><onentry><send event="x" delay="5s" cr:resume="restart"/></onentry></state>`, ""},
 		{"cancel", `<state id="a"><onentry><cancel sendid="t"/></onentry></state>`, `warning: no <send> has the id "t"`},
 		{"done", `<state id="a"><transition event="done.state.z"/></state>`, `warning: there is no state "z" to be done`},
+		{"no id for XML", `<state id="1"><transition event="x" target="a/b"/></state><state id="a/b"/>`, `2:1: warning: "1" is no id for XML; 2:59: warning: "a/b" is no id`},
+		{"ids of XML", `<parallel id="_"><state id="a.b-c_1"/><state id="größe"/><state id="状態"/></parallel>`, ""},
+		{"attribute of a draft", `<state id="a" src="b.xml"/>`, `error: <state> has no attribute src`},
+		{"XInclude", `<state id="a"/><xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="b.xml"/>`, `2:16: error: XInclude is not resolved`},
+		{"inline chart", `<state id="a"><invoke><content><scxml version="1.0"><state id="z"><transition event="x" target="y"/></state></scxml></content></invoke></state>`,
+			`2:67: error: in the chart to be invoked: target "y" does not exist`},
+		{"chart in an inline chart", `<state id="a"><invoke><content><scxml><state><invoke><content><html/></content></invoke></state></scxml></content></invoke></state>`,
+			`error: in the chart to be invoked: the root element is <html>`},
+		{"inline content of others", `<state id="a"><invoke type="video"><content><html/></content></invoke></state>`, ""},
 		{"inline chart is data", `<state id="a"><invoke><content><scxml version="1.0" foo="x"><state id="z" cr:admit="no"/></scxml></content></invoke></state>`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,9 +13,11 @@ import (
 	"github.com/chartroom/chartroom/scxml"
 )
 
+const xinclude = "http://www.w3.org/2001/XInclude"
+
 // attributes are those that SCXML knows, by element.
 var attributes = map[string]string{
-	"scxml": "initial name version datamodel binding exmode", "state": "id initial src", "parallel": "id", "final": "id",
+	"scxml": "initial name version datamodel binding exmode", "state": "id initial", "parallel": "id", "final": "id",
 	"history": "id type", "initial": "", "transition": "event cond target type", "onentry": "", "onexit": "", "finalize": "",
 	"datamodel": "", "data": "id src expr", "donedata": "", "content": "expr", "param": "name expr location",
 	"raise": "event", "if": "cond", "elseif": "cond", "else": "", "foreach": "array item index", "log": "label expr",
@@ -32,6 +34,9 @@ var (
 	firstName = regexp.MustCompile(`^\s*([\p{L}_$][\p{L}\p{N}_$]*)`)
 	words     = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
 )
+
+// xmlID is what XML takes for an id (SCXML 3.14).
+var xmlID = regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}\p{M}_.·-]*$`)
 
 // names walks all elements of SCXML and looks at what they name.
 func (l *linter) names() {
@@ -58,10 +63,19 @@ func (l *linter) names() {
 	}
 	walk(l.doc.Root.Element, func(e *scxml.Element) {
 		l.attributesOf(e)
+		for _, c := range e.Children {
+			if c.Element != nil && c.Element.Space == xinclude && e.Name != "content" && e.Name != "data" && e.Name != "assign" {
+				l.find(c.Element.Position, Error, RuleUnknown, "XInclude is not resolved: put what it includes in its place")
+			}
+		}
 		if l.ecmascript {
 			l.expressionsOf(e, declared)
 		}
-		switch e.Name {
+		switch id := attr(e, "id"); e.Name {
+		case "state", "parallel", "final", "history":
+			if id != "" && !xmlID.MatchString(id) {
+				l.find(e.Position, Warning, RuleValue, "%q is no id for XML, so that other engines may refuse it: it begins with a letter or _, and has letters, digits and ._- only", id)
+			}
 		case "cancel":
 			if id, ok := e.Attribute("", "sendid"); ok && !sendIDs[id] && !dynamicSend {
 				l.find(e.Position, Warning, RuleUnknown, "no <send> has the id %q", id)

@@ -19,7 +19,7 @@ const patience = time.Minute
 // runW3C runs a document until it ends or a minute of virtual time has passed.
 func runW3C(file string, restore bool) (log []string, err error) {
 	load := Beside(filepath.Dir(file))
-	options := scxml.Options{Load: load, SendTypes: []string{scxml.BasicHTTPProcessor}, InvokeTypes: []string{}}
+	options := standard(load)
 	c, err := compile(file, options)
 	if err != nil {
 		return []string{"rejected: " + err.Error()}, err
@@ -42,6 +42,11 @@ func runW3C(file string, restore bool) (log []string, err error) {
 		return log, fmt.Errorf("ended in %q", done.State)
 	}
 	return log, nil
+}
+
+// standard are the processors and services that SCXML itself has.
+func standard(load func(uri string) ([]byte, error)) scxml.Options {
+	return scxml.Options{Load: load, SendTypes: []string{scxml.BasicHTTPProcessor}, InvokeTypes: []string{}}
 }
 
 // lines tells what a step logged and which faults it had.

@@ -36,6 +36,8 @@ func TestFindings(t *testing.T) {
 		{"dead by the same guard", `<state id="a"><transition event="x" cond="In('a')"/><transition event="x" cond="In('a')"/></state>`, `error: this transition is never taken: the one in line 2 has the same event and the same condition`},
 		{"dead in part", `<state id="a"><transition event="x"/><transition event="x z"/></state>`, `2:38: warning: this transition is never taken for "x"`},
 		{"dead by leaving at once", `<state id="a"><transition target="b"/><transition event="x" target="b"/></state><state id="b"/>`, `2:39: error: this transition is never taken`},
+		{"dead in no region", `<parallel id="p"><transition event="x" target="f"/></parallel><final id="f"/>`,
+			`2:18: error: this transition is never taken: a <parallel> without regions`},
 		{"endless", `<state id="a"><transition target="b"/></state><state id="b"><transition target="a"/></state>`, `2:15: error: transitions without event and condition lead from "a" back to it`},
 		{"conflict", `<parallel id="p"><state id="a"><transition event="x" target="f"/></state><state id="b"><transition event="x" target="b"/></state></parallel><final id="f"/>`,
 			`warning: for "x" this transition and the one in line 2 cannot be taken together, because one leaves "p"`},

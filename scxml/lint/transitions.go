@@ -3,6 +3,7 @@
 package lint
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/chartroom/chartroom/scxml"
@@ -30,6 +31,10 @@ func (l *linter) transitions() {
 	l.dead = map[*scxml.Transition]bool{}
 	for _, s := range l.states() {
 		for i, t := range s.Transitions {
+			if s.Kind == scxml.KindParallel && !hasRegions(s) {
+				l.kill(t, "this transition is never taken: a <parallel> without regions has no atomic state, and those take transitions")
+				continue
+			}
 			if c := strings.TrimSpace(t.Cond); c == "false" {
 				l.kill(t, "this transition is never taken: its condition is false")
 				continue
@@ -40,6 +45,10 @@ func (l *linter) transitions() {
 			}
 		}
 	}
+}
+
+func hasRegions(s *scxml.State) bool {
+	return slices.ContainsFunc(s.Children, func(c *scxml.State) bool { return !c.Kind.IsHistory() })
 }
 
 func (l *linter) kill(t *scxml.Transition, format string, args ...any) {

@@ -293,6 +293,43 @@ func (s *Store) Wipe() {
 	s.shards, s.blobs, s.charts = map[uint32]*shard{}, map[string][]byte{}, nil
 }
 
+// Copy is what a store had at a moment.
+type Copy struct {
+	shards map[uint32]*shard
+	blobs  map[string][]byte
+	charts []*fleetv1.Chart
+}
+
+// Copy copies everything, as a backup does.
+func (s *Store) Copy() *Copy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (&Copy{s.shards, s.blobs, s.charts}).clone()
+}
+
+// PutBack makes the store what it was when c was made.
+func (s *Store) PutBack(c *Copy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c = c.clone()
+	s.shards, s.blobs, s.charts = c.shards, c.blobs, c.charts
+}
+
+// clone shares only what is replaced and never changed.
+func (c *Copy) clone() *Copy {
+	out := &Copy{shards: map[uint32]*shard{}, blobs: maps.Clone(c.blobs), charts: slices.Clone(c.charts)}
+	for n, sh := range c.shards {
+		own := *sh
+		own.marks, own.hosts, own.requests = maps.Clone(sh.marks), maps.Clone(sh.hosts), maps.Clone(sh.requests)
+		own.instances = map[string]*instance{}
+		for id, i := range sh.instances {
+			own.instances[id] = &instance{i.record, slices.Clone(i.outbox), slices.Clone(i.queue), slices.Clone(i.log), maps.Clone(i.blobs)}
+		}
+		out.shards[n] = &own
+	}
+	return out
+}
+
 // Load implements the service.
 func (s *Store) Load(r *snapshotv1.LoadRequest, stream grpc.ServerStreamingServer[snapshotv1.LoadResponse]) error {
 	s.mu.Lock()

@@ -30,6 +30,8 @@ type schedule struct {
 	events int
 	faults []fault
 	fatal  map[uint64]int
+	// pause is between two events, late how much later the agent is back.
+	pause, late time.Duration
 }
 
 func newSchedule(seed uint64, points []string) schedule {
@@ -81,9 +83,9 @@ func play(t *testing.T, s schedule, early bool) (wrong []string) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		var want []uint64
+		var want []processed
 		for n := 1; n <= s.events; n++ {
-			want = append(want, uint64(n))
+			want = append(want, processed{uint64(n), "count"})
 		}
 		if !slices.Equal(w.memory, want) {
 			w.violation("the application has %v, want %v (queue %v)", w.memory, want, w.view().GetQueue())

@@ -49,8 +49,10 @@ type host struct {
 	// relisting says that nothing is commanded yet; since tells from when.
 	relisting bool
 	since     time.Time
-	// recovered says that the agent connected since the shard was loaded.
+	// recovered says that the agent connected since the shard was loaded, when
+	// loaded was the number of the last group.
 	recovered bool
+	loaded    uint64
 }
 
 // ready says whether the timers of a host's instances may fire.
@@ -136,8 +138,8 @@ func (w *Worker) compare(s *Shard, h *host, j *HostJoined) (relist, ok bool) {
 	}
 	// What was committed since the shard was loaded does not make up for what the
 	// store has lost before.
-	behind := seen.GetEpoch() < s.fence.Epoch && seen.GetCommitSequence() > s.loaded
-	relist = s.recovering && !h.recovered || behind
+	behind := seen.GetEpoch() < s.fence.Epoch && seen.GetCommitSequence() > h.loaded
+	relist = s.recovering && !h.recovered || behind || h.relisting
 	h.recovered = true
 	return relist, true
 }

@@ -3,11 +3,20 @@
 package session
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 )
 
 // Law 5: an agent that saw more commits than the store had when the shard was loaded
@@ -28,7 +37,8 @@ func TestAnOlderStoreIsFoundOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := NewWorker(Config{Log: slog.New(slog.DiscardHandler)})
-			s := NewShard(ShardOf("h1"), Fence{Epoch: 2, Nonce: "b", Group: loaded})
+			s := NewShard(ShardOf("h1"), Fence{Epoch: 2, Nonce: "b"})
+			s.Restore(&snapshotv1.ShardState{LastGroup: loaded, Hosts: []*fleetv1.Host{{HostId: "h1"}}})
 			b := newBatch()
 			w.adopt(b, s, time.Now())
 			s.fence.Group = now
@@ -44,4 +54,109 @@ func TestAnOlderStoreIsFoundOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOlderStoreAnywhere is law 5: at any moment a copy of the store is made, and put
+// back at any later one, under a worker that lives, while workers and the application
+// die, too. What was accepted before the copy, and from the return of it on, is
+// processed once.
+func TestOlderStoreAnywhere(t *testing.T) {
+	t.Parallel()
+	replaced := 0
+	for seed := range seeds() {
+		s := newOlder(seed)
+		older, wrong := playOlder(t, s)
+		if len(wrong) > 0 {
+			t.Fatalf("seed %d (go test -run %s -crash.seed=%d): %+v\n%s", seed, t.Name(), seed, s, strings.Join(wrong, "\n"))
+		}
+		replaced += older
+	}
+	t.Logf("the store was replaced in %d schedules", replaced)
+	if replaced == 0 && *crashSeed == 0 {
+		t.Fatal("no schedule replaced the store")
+	}
+}
+
+// newOlder is a schedule with a copy of the store that is put back.
+func newOlder(seed uint64) schedule {
+	r := rand.New(rand.NewPCG(seed, 2))
+	s := schedule{events: 4 + r.IntN(12), fatal: map[uint64]int{}}
+	s.faults = []fault{{"copy", 1 + r.IntN(20)}, {"older", 1 + r.IntN(20)}}
+	points := []string{"before", "after", "dispatch", "lost", "late"}
+	for range r.IntN(3) {
+		s.faults = append(s.faults, fault{points[r.IntN(len(points))], 1 + r.IntN(25)})
+	}
+	s.pause = time.Duration(r.IntN(3)) * 50 * time.Millisecond
+	s.late = time.Duration(r.IntN(3)) * 100 * time.Millisecond
+	for range r.IntN(3) {
+		s.fatal[uint64(1+r.IntN(s.events))] = r.IntN(3)
+	}
+	return s
+}
+
+// playOlder runs a schedule and gives how often the store was replaced, and what was
+// wrong at its end.
+func playOlder(t *testing.T, s schedule) (older int, wrong []string) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil, s.fatal)
+		w.late = s.late
+		ctx, cancel := context.WithCancel(context.Background())
+		var life sync.WaitGroup
+		life.Go(func() { w.live(ctx) })
+		defer life.Wait()
+		defer cancel()
+		w.mu.Lock()
+		w.say("docker.create", nil, func(o *agentv1.Observation) { o.Target = worldSpec() })
+		w.mu.Unlock()
+		if _, err := w.ask("system.start", "start"); err != nil {
+			wrong = append(wrong, "start: "+err.Error())
+			return
+		}
+		w.mu.Lock()
+		w.faults = slices.Clone(s.faults)
+		w.mu.Unlock()
+		kept := map[string]bool{} // events that must not be lost
+		for n := 1; n <= s.events; n++ {
+			before, _ := w.past()
+			name := fmt.Sprint("count.", n)
+			if _, err := w.ask(name, name); err != nil {
+				wrong = append(wrong, name+": "+err.Error())
+				return
+			}
+			after, copied := w.past()
+			time.Sleep(s.pause) // virtual
+			kept[name] = before == after && (after > 0 || !copied)
+		}
+		for range 100 {
+			if q := w.view().GetQueue(); q.GetWaiting() == 0 && q.GetInFlightSequence() == 0 && w.quiet() {
+				break
+			}
+			time.Sleep(time.Second) // virtual
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		older = w.older
+		times := map[string]int{}
+		for _, p := range w.memory {
+			times[p.Name]++
+		}
+		for n := 1; n <= s.events; n++ {
+			name := fmt.Sprint("count.", n)
+			if got := times[name]; (kept[name] || older == 0) && got != 1 {
+				w.violation("%s was processed %d times, want 1 (%v, queue %v)", name, got, w.memory, w.view().GetQueue())
+			}
+		}
+		if w.starts != w.deaths+1 {
+			w.violation("%d starts after %d deaths", w.starts, w.deaths)
+		}
+		wrong = append(wrong, w.wrong...)
+	})
+	return older, wrong
+}
+
+// past says how often the store was replaced, and whether the copy is made.
+func (w *world) past() (older int, copied bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.older, w.copied != nil
 }

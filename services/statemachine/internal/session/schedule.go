@@ -171,7 +171,8 @@ func (w *Worker) adopt(b *Batch, s *Shard, now time.Time) {
 		g.drop(Unavailable("shard %d is loaded again", s.number))
 	}
 	w.shards[s.number] = s
-	s.free, s.held, s.missing, s.loaded = &w.free, &w.held, w.missing, s.fence.Group
+	s.free, s.held, s.missing = &w.free, &w.held, w.missing
+	w.recall(s)
 	for _, h := range s.hosts {
 		if h.view.GetConnected() {
 			w.away(s, b, h, now)
@@ -194,6 +195,7 @@ func (w *Worker) drop(number uint32) {
 // elsewhere.
 func (w *Worker) down(s *Shard, why error) {
 	delete(w.shards, s.number)
+	w.remember(s)
 	if s.free != nil {
 		s.unschedule()
 	}

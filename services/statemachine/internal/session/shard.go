@@ -18,10 +18,8 @@ import (
 // last step. Make it with [Load], give it to a worker with [Adopt], and do not
 // touch it any more.
 type Shard struct {
-	number uint32
-	fence  Fence
-	// loaded is the number of the last group when the shard was loaded.
-	loaded    uint64
+	number    uint32
+	fence     Fence
 	instances map[string]*Instance
 	hosts     map[string]*host
 	marks     map[string]*snapshotv1.Mark

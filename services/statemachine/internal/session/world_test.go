@@ -4,20 +4,17 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/chartroom/chartroom/charts"
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
@@ -44,6 +41,7 @@ type world struct {
 	chart *Chart
 	early bool          // dispatch before commit, as a mutant would
 	pause time.Duration // between two lives of the worker
+	late  time.Duration // how much later than the worker its agent comes
 
 	mu     sync.Mutex
 	wrong  []string
@@ -60,18 +58,36 @@ type world struct {
 	run      time.Time
 	starts   int
 	deaths   int
-	memory   []uint64 // what the application has processed; dies with it
+	memory   []processed // dies with the application
+	cursor   uint64      // the last event that it has processed
 	fatal    map[uint64]int
 	mute     bool      // it answers no event
 	sent     time.Time // when it was given the last
 	wake     chan struct{}
 	incoming sync.WaitGroup
+
+	nonces atomic.Uint64
+
+	// What becomes of the store: a copy of it, and how often that was put back.
+	copied *fakestore.Copy
+	older  int
+	// behind says that the agent was not heard out since: retold is the observation
+	// with which it will be.
+	behind bool
+	retold uint64
+}
+
+// processed is an event that the application has processed.
+type processed struct {
+	Sequence uint64
+	Name     string
 }
 
 // fault is something that goes wrong once.
 type fault struct {
 	// "before", "after", "dispatch": the worker dies there; "lost", "late": the
-	// answer of a write is lost; "journal": the agent loses its journal.
+	// answer of a write is lost; "journal": the agent loses its journal; "copy": the
+	// store is copied; "older": that copy is put back.
 	point string
 	count int // how often the point is passed before
 }
@@ -80,7 +96,6 @@ type fault struct {
 type life struct {
 	w      *world
 	worker *Worker
-	nonce  string
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -129,6 +144,14 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 		if w.hits("lost") {
 			return errors.New("the connection broke before the commit")
 		}
+		if w.hits("copy") {
+			w.copied = w.store.Copy()
+		}
+		if w.copied != nil && w.hits("older") {
+			w.store.PutBack(w.copied)
+			w.older, w.behind, w.retold = w.older+1, true, 0
+			return errors.New("the store was replaced")
+		}
 		return nil
 	}
 	w.store.After = func(*snapshotv1.CommitRequest) error {
@@ -148,6 +171,9 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 
 // hits counts a point and says whether a fault is due there.
 func (w *world) hits(point string) bool {
+	if w.behind && (point == "before" || point == "after" || point == "dispatch") {
+		return false // docs/operating.md says so
+	}
 	for k := range w.faults {
 		if w.faults[k].point != point {
 			continue
@@ -198,9 +224,11 @@ func (l *life) Dispatch(_ uint32, fence Fence, effects []Effect) {
 		case *Answer:
 			e.Reply(e.Response, e.Err)
 		case *Acknowledge:
+			w.accept(fence)
+			w.behind = w.behind && (w.retold == 0 || e.Sequence < w.retold)
 			state, _ := w.store.State(ShardOf(worldHost))
 			for _, m := range state.GetMarks() {
-				if m.GetSource() == e.Host && m.GetIncarnation() == e.Journal && m.GetSequence() < e.Sequence && !w.early {
+				if m.GetSource() == e.Host && m.GetIncarnation() == e.Journal && m.GetSequence() < e.Sequence && !w.early && w.older == 0 {
 					w.violation("observation %d acknowledged, %d stored", e.Sequence, m.GetSequence())
 				}
 			}
@@ -212,7 +240,11 @@ func (l *life) Dispatch(_ uint32, fence Fence, effects []Effect) {
 			if e.Conn != l.conn {
 				break // of the journal before
 			}
+			w.accept(fence)
 			l.joined, l.sent = true, e.Message.GetAcknowledgedSequence()
+			if e.Message.GetRelist() {
+				w.retell()
+			}
 			for _, c := range e.Commands {
 				w.carryOut(c, fence)
 			}
@@ -231,209 +263,63 @@ func (w *world) poke() {
 	}
 }
 
-// say journals an observation; w.mu is held.
-func (w *world) say(event string, data map[string]any, change func(*agentv1.Observation)) {
-	if data == nil {
-		data = map[string]any{}
-	}
-	data["containerId"] = "c1"
-	if data["commandId"] == nil {
-		data["commandId"] = ""
-	}
-	b, err := json.Marshal(data)
-	if err != nil {
-		w.violation("marshal: %v", err)
-	}
-	o := &agentv1.Observation{Sequence: uint64(len(w.facts) + 1), Time: timestamppb.New(time.Now()), Instance: "web", ContainerId: "c1", Event: event, DataJson: b}
-	o.CommandId, _ = data["commandId"].(string)
-	if change != nil {
-		change(o)
-	}
-	w.facts = append(w.facts, o)
-	w.poke()
-}
-
-// carryOut acts on a command once for each id; w.mu is held.
-func (w *world) carryOut(c *agentv1.Command, fence Fence) {
-	if fence.Epoch < w.fence.GetEpoch() {
-		return
-	}
-	w.fence = &agentv1.Fence{Epoch: fence.Epoch, Nonce: fence.Nonce, CommitSequence: fence.Group}
-	if !w.acted[c.GetCommandId()] {
-		w.acted[c.GetCommandId()] = true
-		w.act(c)
-	}
-	w.say("done.command."+c.GetVerb(), map[string]any{"commandId": c.GetCommandId()}, nil)
-}
-
-func (w *world) act(c *agentv1.Command) {
-	switch c.GetVerb() {
-	case "start":
-		if w.running && w.journal > 1 {
-			return // sent again to an agent that does not know it: to the engine it is nothing new
-		}
-		w.starts++
-		if w.running {
-			w.violation("start %s of what runs already", c.GetCommandId())
-		}
-		// Two runs never begin at the same moment, though virtual time stands.
-		if next := w.run.Add(time.Millisecond); time.Now().Before(next) {
-			w.run = next
-		} else {
-			w.run = time.Now()
-		}
-		w.running = true
-		w.say("docker.start", map[string]any{"startedAt": w.at(), "commandId": c.GetCommandId()}, nil)
-		w.restore(c)
-	case "restore":
-		if w.running {
-			w.restore(c)
-		}
-	case "deliver":
-		w.process(c.GetDelivery().GetSequence())
-	}
-}
-
-// restore is how the application begins: with a snapshot, or as it is when it is
-// to resume.
-func (w *world) restore(c *agentv1.Command) {
-	var arguments struct {
-		Snapshot uint64 `json:"snapshot"`
-		Resume   bool   `json:"resume"`
-	}
-	_ = json.Unmarshal(c.GetArgumentsJson(), &arguments)
-	if !arguments.Resume {
-		w.memory = nil
-	}
-	if s := c.GetSnapshot(); s != nil {
-		body := s.GetInline()
-		if body == nil {
-			body = w.store.Body(s.GetSha256())
-		}
-		if err := json.Unmarshal(body, &w.memory); err != nil {
-			w.violation("snapshot %d: %v", arguments.Snapshot, err)
-		}
-	}
-	w.say("app.ready", map[string]any{"run": w.at(), "sequence": w.cursor(), "snapshot": arguments.Snapshot}, nil)
-}
-
-// forget begins another journal, as an agent does that lost the one it had: what
-// was not taken in is gone, and so is what it knew of commands. It tells what
-// inspect says. w.mu is held.
-func (w *world) forget() {
-	w.journal++
-	w.facts, w.fence, w.acted = nil, nil, map[string]bool{}
-	w.say("docker.create", nil, func(o *agentv1.Observation) { o.Inferred, o.Target = true, worldSpec() })
-	inspect := map[string]any{"status": "created", "running": false, "startedAt": "", "exitCode": 0}
-	switch {
-	case w.running:
-		w.say("docker.start", map[string]any{"startedAt": w.at(), "inferred": true}, func(o *agentv1.Observation) { o.Inferred = true })
-		inspect["status"], inspect["running"], inspect["startedAt"] = "running", true, w.at()
-	case !w.run.IsZero():
-		inspect["status"], inspect["startedAt"], inspect["exitCode"] = "exited", w.at(), 137
-	}
-	w.say("docker.inspect", inspect, nil)
-}
-
-// hello opens the agent's stream. w.mu is held.
-func (w *world) hello(l *life) *HostJoined {
-	l.conn, l.joined = &worldConn{l: l, closed: make(chan struct{})}, false
-	return &HostJoined{Conn: l.conn, Hello: &agentv1.Hello{
-		HostId: worldHost, JournalId: w.journalID(), Fence: w.fence, LastSequence: uint64(len(w.facts)), FirstSequence: min(1, uint64(len(w.facts))),
-		Engine: &agentv1.Engine{EngineId: "e"}, Inventory: []*agentv1.Container{{ContainerId: "c1", Instance: "web"}},
-	}}
-}
-
-func (w *world) journalID() string { return fmt.Sprint("journal-", w.journal) }
-
-func (w *world) at() string { return w.run.UTC().Format(time.RFC3339Nano) }
-
-// cursor is the last event that the application has processed.
-func (w *world) cursor() uint64 {
-	if len(w.memory) == 0 {
-		return 0
-	}
-	return w.memory[len(w.memory)-1]
-}
-
-// process is the application: it takes each event once, dumps its state, and
-// dies where the schedule says so, with the event in flight or just answered.
-func (w *world) process(n uint64) {
-	if w.sent = time.Now(); !w.running || w.mute {
-		return
-	}
-	how, dies := w.fatal[n]
-	delete(w.fatal, n)
-	if dies && how == 0 {
-		w.die()
-		return
-	}
-	if n > w.cursor() {
-		w.memory = append(w.memory, n)
-	}
-	body, _ := json.Marshal(w.memory)
-	sum := sha256.Sum256(body)
-	w.say("app.snapshot", map[string]any{"run": w.at(), "sequence": w.cursor()}, func(o *agentv1.Observation) {
-		o.Snapshot = &agentv1.Snapshot{Sha256: hex.EncodeToString(sum[:]), SizeBytes: uint64(len(body)), Inline: body, ContainedSequence: w.cursor(), RunTime: timestamppb.New(w.run)}
-	})
-	if dies && how == 1 {
-		w.die()
-		return
-	}
-	w.say("app.answer", map[string]any{"run": w.at(), "sequence": n}, nil)
-	if dies {
-		w.die()
-	}
-}
-
-// die is a kill from outside (exit 137): one that the chart holds neither
-// against a snapshot nor against an event, for then it would rightly start
-// clean, and a clean start promises less.
-func (w *world) die() {
-	w.deaths++
-	w.running, w.memory = false, nil
-	w.say("docker.die", map[string]any{"exitCode": 137, "startedAt": w.at(), "finishedAt": time.Now().UTC().Format(time.RFC3339Nano), "oomKilled": false,
-		"evidence": map[string]any{"command": "", "stopEvent": false, "signal": []any{}, "exitCode": 137, "stopSignal": 15}}, nil)
-}
-
 // begin starts a worker on what the store has.
 func (w *world) begin() *life {
-	n := ShardOf(worldHost)
-	nonce := fmt.Sprintf("nonce-%d", w.store.Epoch(n)+1)
-	leases, err := w.store.Acquire(w.t.Context(), &snapshotv1.AcquireRequest{Owner: "test", Nonce: nonce, Shards: []uint32{n}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	shard := NewShard(n, Fence{Epoch: leases.GetLeases()[0].GetEpoch(), Nonce: nonce})
-	state, instances := w.store.State(n)
-	shard.Restore(state)
-	for _, i := range instances {
-		if err := shard.Add(i, w.chart); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	l := &life{w: w, nonce: nonce, done: make(chan struct{})}
+	l := &life{w: w, done: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.worker = NewWorker(Config{Store: l, Dispatcher: l, Log: slog.New(slog.DiscardHandler), Lost: func(loss Loss) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.violation("shard lost: %v", loss)
+		if w.older == 0 {
+			w.violation("shard lost: %v", loss)
+		}
+		w.incoming.Go(func() { l.load(loss.Above) })
 	}})
 	w.mu.Lock()
 	w.life = l
-	joined := w.hello(l)
 	w.mu.Unlock()
 	go func() {
 		_ = l.worker.Run(l.ctx)
 		close(l.done)
 	}()
-	for _, in := range []Input{&Adopt{Shard: shard}, joined} {
-		if l.worker.Post(l.ctx, in) != nil {
-			break
+	w.incoming.Go(func() {
+		l.load(0)
+		w.pump(l)
+	})
+	return l
+}
+
+// load gives the worker the shard as the store has it, under an epoch above the
+// given one, as package owner does. The agent connects after it.
+func (l *life) load(above uint64) {
+	w, n := l.w, ShardOf(worldHost)
+	var fence Fence
+	for fence.Epoch <= above {
+		fence.Nonce = fmt.Sprint("nonce-", w.nonces.Add(1))
+		leases, _ := w.store.Acquire(l.ctx, &snapshotv1.AcquireRequest{Owner: "test", Nonce: fence.Nonce, Shards: []uint32{n}})
+		fence.Epoch = leases.GetLeases()[0].GetEpoch()
+	}
+	shard := NewShard(n, fence)
+	if above > 0 {
+		shard.Recover()
+	}
+	state, instances := w.store.State(n)
+	shard.Restore(state)
+	for _, i := range instances {
+		if err := shard.Add(i, w.chart); err != nil {
+			w.t.Error(err)
 		}
 	}
-	w.incoming.Go(func() { w.pump(l) })
-	return l
+	if l.worker.Post(l.ctx, &Adopt{Shard: shard}) != nil {
+		return
+	}
+	if w.late > 0 {
+		time.Sleep(w.late) // virtual
+	}
+	w.mu.Lock()
+	joined := w.hello(l)
+	w.mu.Unlock()
+	_ = l.worker.Post(l.ctx, joined)
 }
 
 // pump sends the journal to a worker while it lives.
@@ -536,10 +422,10 @@ func (w *world) ask(event, id string) (*fleetv1.SendEventResponse, error) {
 // stored checks that an answer was not given before it was durable.
 func (w *world) stored(id string) {
 	found, _ := w.store.LookupRequest(context.Background(), &snapshotv1.LookupRequestRequest{Shard: ShardOf(worldHost), RequestId: id})
-	if found.GetResult() == nil {
-		w.mu.Lock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if found.GetResult() == nil && w.older == 0 {
 		w.violation("request %s answered and not stored", id)
-		w.mu.Unlock()
 	}
 }
 
@@ -547,11 +433,4 @@ func (w *world) stored(id string) {
 func (w *world) view() *fleetv1.Instance {
 	i, _ := w.store.Instance(ShardOf(worldHost), worldInstance)
 	return i.GetRecord().GetView()
-}
-
-// worldSpec are the labels of the container.
-func worldSpec() *agentv1.TargetSpec {
-	return &agentv1.TargetSpec{Managed: true, Image: "counter", ContainerName: "web", Channel: "socket", OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,
-		"restart":{"max":1000,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":600000,"open":1000,"queue":1000},
-		"startTimeout":600000,"stopTimeout":10000,"proving":5000,"eventDeaths":100,"events":"all","recover":{"image":"","env":{}}}`)}
 }

@@ -262,6 +262,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 	case "docker.start":
 		t.startedAt(data["startedAt"])
 		t.endRun()
+		t.supersede("start")
 		t.mended(flawedMessage)
 	case "docker.inspect":
 		if running, _ := data["running"].(bool); running {
@@ -312,6 +313,19 @@ func (t *turn) startedAt(started any) {
 	}
 	if old := t.instance.view.GetTarget().GetStartedTime(); old == nil || !at.Equal(old.AsTime()) {
 		t.target().StartedTime = timestamppb.New(at)
+	}
+}
+
+// supersede takes commands back that have not gone out, since what they are for was
+// done before: by the store that an older copy has replaced, which the host tells of.
+func (t *turn) supersede(verb string) {
+	if t.shard.commandable(t.instance.view.GetHostId()) {
+		return
+	}
+	for _, row := range slices.Clone(t.instance.outbox) {
+		if c := row.GetCommand(); c.GetVerb() == verb && row.GetHostId() != "" {
+			t.settle(c.GetCommandId())
+		}
 	}
 }
 

@@ -56,6 +56,26 @@ func TestAnOlderStoreIsFoundOut(t *testing.T) {
 	}
 }
 
+// The journal tells of a crash and a start that an older store does not know of, and
+// then of a stop that somebody asked for: the start that the chart commands for the
+// crash is not carried out when the host has told everything.
+func TestStartedBeforeItIsCommanded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+	b.away()
+	b.say("docker.die", `{"exitCode":1,"startedAt":"2026-01-02T00:00:00Z"}`)
+	if len(b.i.outbox) != 1 || b.i.outbox[0].GetCommand().GetVerb() != "start" {
+		t.Fatalf("outbox %v, want a start", b.i.outbox)
+	}
+	b.say("docker.start", `{"startedAt":"2026-01-03T00:00:00Z","commandId":"web@h1/lost/1"}`)
+	b.say("docker.die", `{"exitCode":0,"startedAt":"2026-01-03T00:00:00Z","evidence":{"command":"stop"}}`)
+	if len(b.i.outbox) != 0 || !b.i.ip.In("user_requested") {
+		t.Errorf("outbox %v in %v, want nothing in user_requested", b.i.outbox, b.i.ip.Configuration())
+	}
+}
+
 // TestOlderStoreAnywhere is law 5: at any moment a copy of the store is made, and put
 // back at any later one, under a worker that lives, while workers and the application
 // die, too. What was accepted before the copy, and from the return of it on, is

@@ -62,8 +62,8 @@ func (w *world) accept(f Fence) bool {
 func (w *world) act(c *agentv1.Command) {
 	switch c.GetVerb() {
 	case "start":
-		if w.running && w.journal+w.older > 1 {
-			return // its history is lost to one of both: to the engine it is nothing new
+		if w.running && w.journal > 1 {
+			return // sent again to an agent that does not know it: to the engine it is nothing new
 		}
 		w.starts++
 		if w.running {

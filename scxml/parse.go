@@ -53,14 +53,14 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	doc, wide := decodeUTF16(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")))
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	d.Strict = true
-	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
-		switch charset = strings.ToLower(charset); {
+	d.CharsetReader = func(label string, in io.Reader) (io.Reader, error) {
+		switch charset := strings.ToLower(label); {
 		case charset == "us-ascii", charset == "ascii", wide && strings.HasPrefix(charset, "utf-16"):
 			return in, nil
 		case charset == "iso-8859-1", charset == "latin1":
 			return latin1{bufio.NewReader(in)}, nil
 		}
-		return nil, fmt.Errorf("encoding %q is not supported, use UTF-8", charset)
+		return nil, fmt.Errorf("encoding %q is not supported, use UTF-8", label)
 	}
 	var root *Element
 	var open []*Element
@@ -78,13 +78,19 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 		}
 		if err != nil {
 			line, column = d.InputPos()
-			msg := err.Error()
+			msg := strings.TrimPrefix(err.Error(), "xml: ")
 			if s, ok := errors.AsType[*xml.SyntaxError](err); ok {
 				msg = s.Msg
+			} else if cause := errors.Unwrap(err); cause != nil {
+				msg = cause.Error()
 			}
 			return nil, fail(Position{line, column}, "%s", msg)
 		}
 		switch t := tok.(type) {
+		case xml.ProcInst:
+			if strings.EqualFold(t.Target, "xml") && at != (Position{1, 1}) {
+				return nil, fail(at, "<?xml is not at the beginning of the document")
+			}
 		case xml.Directive:
 			return nil, fail(at, "<!%.7s is refused: documents with a DOCTYPE are not accepted", t)
 		case xml.StartElement:
@@ -147,18 +153,24 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 	return root, nil
 }
 
-// decodeUTF16 turns a document that begins with the byte order mark of UTF-16 into
-// UTF-8, as every XML processor must (XML 1.0, 4.3.3).
+// decodeUTF16 turns a document in UTF-16 into UTF-8, as every XML processor must (XML
+// 1.0, 4.3.3). It is known by its byte order mark, or by its first < (appendix F).
 func decodeUTF16(doc []byte) (utf8 []byte, was bool) {
 	var order binary.ByteOrder = binary.LittleEndian
+	begins := func(with string) bool { return bytes.HasPrefix(doc, []byte(with)) }
 	switch {
-	case bytes.HasPrefix(doc, []byte("\xfe\xff")):
+	case begins("\xff\xfe"):
+		doc = doc[2:]
+	case begins("\xfe\xff"):
+		order, doc = binary.BigEndian, doc[2:]
+	case begins("<\x00"):
+	case begins("\x00<"):
 		order = binary.BigEndian
-	case !bytes.HasPrefix(doc, []byte("\xff\xfe")):
+	default:
 		return doc, false
 	}
 	units := make([]uint16, 0, len(doc)/2)
-	for doc = doc[2:]; len(doc) >= 2; doc = doc[2:] {
+	for ; len(doc) >= 2; doc = doc[2:] {
 		units = append(units, order.Uint16(doc))
 	}
 	return []byte(string(utf16.Decode(units))), true

@@ -83,7 +83,7 @@ func (b *builder) build(root *Element) (*Document, error) {
 	case root.Space != Namespace:
 		return nil, b.fail(root.Position, "the root element is in namespace %q, not in %q", root.Space, Namespace)
 	}
-	if v, ok := root.Attribute("", "version"); ok && v != "1.0" {
+	if v, ok := root.Attribute("", "version"); ok && strings.TrimSpace(v) != "1.0" {
 		return nil, b.fail(root.Position, "version %q is not supported, only 1.0", v)
 	}
 	d := b.doc

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -98,6 +99,75 @@ func (n *node) appendTo(b *strings.Builder) {
 	b.WriteString("</" + n.name + ">")
 }
 
+func (n *node) attribute(name string) (value string, ok bool) {
+	for _, a := range n.attrs {
+		if qualified(a.Name) == name {
+			return a.Value, true
+		}
+	}
+	return "", false
+}
+
+// namespace is what a prefix stands for at n.
+func (n *node) namespace(prefix string) string {
+	if prefix == "xml" {
+		return "http://www.w3.org/XML/1998/namespace"
+	}
+	for ; n != nil; n = n.parent {
+		if space, ok := n.attribute(strings.TrimSuffix("xmlns:"+prefix, ":")); ok {
+			return space
+		}
+	}
+	return ""
+}
+
+// alone is n as a document of its own, with the declarations of the elements around it.
+func (n *node) alone() string {
+	root := *n
+	for p := n.parent; p != nil && n.name != ""; p = p.parent {
+		for _, a := range p.attrs {
+			name := qualified(a.Name)
+			if _, ok := root.attribute(name); !ok && (name == "xmlns" || a.Name.Space == "xmlns") {
+				root.attrs = append(root.attrs[:len(root.attrs):len(root.attrs)], a)
+			}
+		}
+	}
+	var b strings.Builder
+	root.appendTo(&b)
+	return b.String()
+}
+
+// split takes the name apart.
+func (n *node) split() (prefix, local string) {
+	if prefix, local, ok := strings.Cut(n.name, ":"); ok {
+		return prefix, local
+	}
+	return "", n.name
+}
+
+// find appends the elements below n that match, and n if it may be one of them.
+func (n *node) find(found []*node, self bool, match func(*node) bool) []*node {
+	if self && n.name != "" && match(n) {
+		found = append(found, n)
+	}
+	for _, c := range n.children {
+		found = c.find(found, true, match)
+	}
+	return found
+}
+
+// sibling is the child of the same parent so many places further, or nil.
+func (n *node) sibling(further int) *node {
+	if n.parent == nil {
+		return nil
+	}
+	all := n.parent.children
+	if i := slices.Index(all, n) + further; i >= 0 && i < len(all) {
+		return all[i]
+	}
+	return nil
+}
+
 func (n *node) textContent(b *strings.Builder) {
 	b.WriteString(n.text)
 	for _, c := range n.children {
@@ -123,9 +193,7 @@ func (m *machine) domObject(n *node, text string) *goja.Object {
 		if text != "" {
 			return XML(text)
 		}
-		var b strings.Builder
-		n.appendTo(&b)
-		return XML(b.String())
+		return XML(n.alone())
 	}
 	getter := func(name string, f func() any) {
 		_ = o.DefineAccessorProperty(name, vm.ToValue(func(goja.FunctionCall) goja.Value {
@@ -177,65 +245,52 @@ func (m *machine) domObject(n *node, text string) *goja.Object {
 	})
 	getter("parentNode", func() any { return object(n.parent) })
 	getter("childNodes", func() any { return list(n.children) })
-	getter("firstChild", func() any {
-		if len(n.children) == 0 {
+	child := func(i int) any {
+		if i < 0 || i >= len(n.children) {
 			return goja.Null()
 		}
-		return object(n.children[0])
-	})
-	getter("nextSibling", func() any {
-		if n.parent == nil {
-			return goja.Null()
-		}
-		for i, c := range n.parent.children {
-			if c == n && i+1 < len(n.parent.children) {
-				return object(n.parent.children[i+1])
-			}
-		}
-		return goja.Null()
-	})
+		return object(n.children[i])
+	}
+	getter("firstChild", func() any { return child(0) })
+	getter("lastChild", func() any { return child(len(n.children) - 1) })
+	getter("nextSibling", func() any { return object(n.sibling(1)) })
+	getter("previousSibling", func() any { return object(n.sibling(-1)) })
 	if n.name == "" {
 		return o
 	}
+	null := func(s string) any {
+		if s == "" {
+			return goja.Null()
+		}
+		return s
+	}
+	prefix, local := n.split()
 	getter("tagName", func() any { return n.name })
+	getter("localName", func() any { return local })
+	getter("prefix", func() any { return null(prefix) })
+	getter("namespaceURI", func() any { return null(n.namespace(prefix)) })
 	getter("documentElement", func() any { return o })
-	method := func(name string, f func(arg string) any) {
+	method := func(name string, f func(a, b string) any) {
 		_ = o.DefineDataProperty(name, vm.ToValue(func(call goja.FunctionCall) goja.Value {
-			return vm.ToValue(f(call.Argument(0).String()))
+			return vm.ToValue(f(call.Argument(0).String(), call.Argument(1).String()))
 		}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 	}
-	attribute := func(name string) (string, bool) {
-		for _, a := range n.attrs {
-			if qualified(a.Name) == name {
-				return a.Value, true
-			}
-		}
-		return "", false
-	}
-	method("getAttribute", func(name string) any {
-		if v, ok := attribute(name); ok {
+	method("getAttribute", func(name, _ string) any {
+		if v, ok := n.attribute(name); ok {
 			return v
 		}
 		return goja.Null()
 	})
-	method("hasAttribute", func(name string) any { _, ok := attribute(name); return ok })
-	method("getElementsByTagName", func(name string) any {
-		var found []*node
-		var walk func(*node)
-		walk = func(p *node) {
-			for _, c := range p.children {
-				if c.name != "" && (name == "*" || c.name == name) {
-					found = append(found, c)
-				}
-				walk(c)
-			}
-		}
-		// A document would find its root too; ours is the root.
-		if n.parent == nil && (name == "*" || n.name == name) {
-			found = append(found, n)
-		}
-		walk(n)
-		return list(found)
+	method("hasAttribute", func(name, _ string) any { _, ok := n.attribute(name); return ok })
+	// A document would find its root too; ours is the root.
+	method("getElementsByTagName", func(name, _ string) any {
+		return list(n.find(nil, n.parent == nil, func(c *node) bool { return name == "*" || c.name == name }))
+	})
+	method("getElementsByTagNameNS", func(space, name string) any {
+		return list(n.find(nil, n.parent == nil, func(c *node) bool {
+			prefix, local := c.split()
+			return (name == "*" || local == name) && (space == "*" || c.namespace(prefix) == space)
+		}))
 	})
 	return o
 }

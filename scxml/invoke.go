@@ -42,7 +42,7 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		typ:         k.either(e, "type", "typeexpr"),
 		src:         k.either(e, "src", "srcexpr"),
 		payload:     k.payload(e),
-		autoforward: strings.TrimSpace(e.attr("autoforward")) == "true",
+		autoforward: e.attr("autoforward") == "true",
 	}
 	k.invoked(e)
 	f := e.child("finalize")

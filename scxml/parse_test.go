@@ -72,6 +72,29 @@ func TestParseTargetsOfRegions(t *testing.T) {
 	}
 }
 
+// White space around a word is no part of it, as XML Schema has it. Elements of other
+// namespaces keep theirs.
+func TestParseWords(t *testing.T) {
+	t.Parallel()
+	d, err := scxml.Parse("x", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:o="urn:o" version=" 1.0" datamodel="ecmascript&#10;" binding=" late ">
+		<datamodel><data id=" d "/></datamodel>
+		<state id=" a "><history id="h " type="&#9;deep "><transition target="b"/></history><state id="b"/>
+		<transition event="e" type=" internal " target=" h "/><o:e type=" x "/></state></scxml>`), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := d.State("a")
+	if d.Datamodel != "ecmascript" || d.Binding != "late" || a == nil || !a.Transitions[0].Internal || d.State("h").Kind != scxml.KindHistoryDeep {
+		t.Errorf("got %+v", d)
+	}
+	if v, _ := a.Element.Children[len(a.Element.Children)-1].Element.Attribute("", "type"); v != " x " {
+		t.Errorf("the attribute of another namespace becomes %q", v)
+	}
+	if _, err := scxml.Compile(d, scxml.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParseTooManyElements(t *testing.T) {
 	t.Parallel()
 	doc := head + strings.Repeat("<state/>", 20) + `</scxml>`

@@ -83,7 +83,8 @@ func (b *builder) build(root *Element) (*Document, error) {
 	case root.Space != Namespace:
 		return nil, b.fail(root.Position, "the root element is in namespace %q, not in %q", root.Space, Namespace)
 	}
-	if v, ok := root.Attribute("", "version"); ok && strings.TrimSpace(v) != "1.0" {
+	root.collapse()
+	if v, ok := root.Attribute("", "version"); ok && v != "1.0" {
 		return nil, b.fail(root.Position, "version %q is not supported, only 1.0", v)
 	}
 	d := b.doc
@@ -121,8 +122,22 @@ func (b *builder) build(root *Element) (*Document, error) {
 	return d, b.circles()
 }
 
+// collapse drops the white space around the attributes of e whose types in the schema
+// are words: it does not belong to the value (XML Schema, 4.3.6).
+func (e *Element) collapse() {
+	for i, a := range e.Attrs {
+		switch a.Name {
+		case "autoforward", "binding", "datamodel", "id", "sendid", "type", "version":
+			if a.Space == "" {
+				e.Attrs[i].Value = strings.TrimSpace(a.Value)
+			}
+		}
+	}
+}
+
 // check tests e and everything SCXML inside it against rules.
 func (b *builder) check(e *Element) error {
+	e.collapse()
 	r := rules[e.Name]
 	for _, group := range r.required {
 		n := 0
@@ -234,7 +249,7 @@ func (b *builder) checkContent(e *Element) error {
 		if e.Name == "invoke" && count("param") > 0 && e.hasAttr("namelist") {
 			return b.fail(e.Position, "<invoke> has both <param> and namelist")
 		}
-		if v := strings.TrimSpace(e.attr("autoforward")); e.hasAttr("autoforward") && v != "true" && v != "false" {
+		if v := e.attr("autoforward"); e.hasAttr("autoforward") && v != "true" && v != "false" {
 			return b.fail(e.Position, "autoforward %q is neither true nor false", v)
 		}
 		if e.Name == "invoke" && count("finalize") > 1 {

@@ -31,6 +31,11 @@ func (l *linter) transitions() {
 	l.dead = map[*scxml.Transition]bool{}
 	for _, s := range l.states() {
 		for i, t := range s.Transitions {
+			for _, d := range t.Events {
+				if d != "*" && strings.Contains(d, "*") {
+					l.find(t.Position, Warning, RuleValue, "the * in event %q stands for itself: it is any event alone, or after the last dot", d)
+				}
+			}
 			if s.Kind == scxml.KindParallel && !hasRegions(s) {
 				l.kill(t, "this transition is never taken: a <parallel> without regions has no atomic state, and those take transitions")
 				continue

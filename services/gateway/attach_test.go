@@ -33,13 +33,19 @@ func TestAttachSocketRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.store.PutInstance(instance("ended@h1", 1, "stopped"), entry("ended@h1", 1))
-	eventually(t, "ended is read", func() bool {
-		_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: "ended"})
-		return err == nil
-	})
+	observed := instance("observed@h1", 1, "running")
+	observed.Managed = false
+	r.store.PutInstance(observed, entry("observed@h1", 1))
+	for _, id := range []string{"ended", "observed"} {
+		eventually(t, id+" is read", func() bool {
+			_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: id})
+			return err == nil
+		})
+	}
 	for _, test := range []struct{ name, path, say, want string }{
 		{"nobody", "/v1/instances/nobody:attach", "", "INSTANCE_UNKNOWN"},
 		{"stopped", "/v1/instances/ended:attach", "", "STATE_REFUSES"},
+		{"observed only", "/v1/instances/observed:attach", "", "UNMANAGED"},
 		{"nonsense", "/v1/instances/bot0:attach", `{"date": 1}`, "ARGUMENT_INVALID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

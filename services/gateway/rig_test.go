@@ -124,7 +124,7 @@ func eventually(t testing.TB, what string, f func() bool) {
 func instance(id string, logSequence uint64, configuration ...string) *fleetv1.Instance {
 	v := &fleetv1.Instance{
 		InstanceId: id, Name: id, ChartName: "container", Configuration: configuration, LogSequence: logSequence,
-		CreateTime: timestamppb.New(time.Unix(1, 0)), AllowedIntents: []string{"system.kill", "system.stop"},
+		Managed: true, CreateTime: timestamppb.New(time.Unix(1, 0)), AllowedIntents: []string{"system.kill", "system.stop"},
 	}
 	if name, host, ok := cut(id); ok {
 		v.Name, v.HostId, v.Target = name, host, &fleetv1.Target{Kind: "container", ContainerId: "c-" + name, StartedTime: timestamppb.New(time.Unix(2, 0))}

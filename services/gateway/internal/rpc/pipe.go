@@ -39,7 +39,8 @@ func (s *Server) Logs(r *fleetv1.LogsRequest, stream grpc.ServerStreamingServer[
 }
 
 // Attach implements FleetService. It ends when the target's streams end; the
-// end of the caller's input alone does not end it.
+// end of the caller's input alone does not end it. What is observed only is refused:
+// joining its streams can write to them, and end its input.
 func (s *Server) Attach(stream grpc.BidiStreamingServer[fleetv1.AttachRequest, fleetv1.AttachResponse]) error {
 	first, err := stream.Recv()
 	if errors.Is(err, io.EOF) {
@@ -49,6 +50,10 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[fleetv1.AttachRequest, f
 		return err
 	}
 	v, err := s.withContainer(first.GetInstanceId())
+	if err == nil && !v.GetManaged() {
+		err = refusal(codes.FailedPrecondition, &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_UNMANAGED},
+			fmt.Sprintf("instance %q is observed only, and attach could write to it: read what it writes with logs", v.GetInstanceId()))
+	}
 	if err == nil && !mayRun(v) {
 		err = stateRefuses(v, "instance %q does not run: there is nothing to attach to", v.GetInstanceId())
 	}

@@ -149,9 +149,37 @@ func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data m
 		if done, err := a.printOne(r); done {
 			return err
 		}
-		fmt.Fprintln(a.env.Stdout, or(ignored(ctx, c, request, r), outcome(request, r)))
+		fmt.Fprintln(a.env.Stdout, or(ignored(ctx, c, request, r), outcome(request, r)+replayed(ctx, c, request)))
 		return nil
 	})
+}
+
+// replayed says what a start from a snapshot that was asked for by number means:
+// the events after it come again, so the state may end up as it was. It is empty
+// for any other event, or when the snapshot is not known.
+func replayed(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.SendEventRequest) string {
+	n := uint64(request.GetData().GetStructValue().GetFields()["snapshot"].GetNumberValue())
+	if n == 0 || !strings.HasPrefix(request.GetEvent(), "system.") {
+		return ""
+	}
+	r, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: request.GetInstanceId()})
+	if err != nil {
+		return ""
+	}
+	snapshots := r.GetInstance().GetSnapshots()
+	k := slices.IndexFunc(snapshots, func(s *fleetv1.ApplicationSnapshot) bool { return s.GetNumber() == n })
+	if k < 0 {
+		return ""
+	}
+	contained, accepted := snapshots[k].GetContainedSequence(), r.GetInstance().GetQueue().GetAcceptedSequence()
+	said := fmt.Sprintf("; the container is started anew from snapshot #%d (contains events up to %d); ", n, contained)
+	switch {
+	case accepted <= contained:
+		return said + "no event came after it"
+	case accepted == contained+1:
+		return said + "the event after it, if it is kept, is sent to it again"
+	}
+	return said + fmt.Sprintf("the %d events after it, as far as they are kept, are sent to it again", accepted-contained)
 }
 
 // ignored says that an event which the chart accepted has no transition; empty when it
@@ -322,8 +350,10 @@ func (a *app) snapshotCommand() *cobra.Command {
 		})
 	}
 	restore := &cobra.Command{
-		Use:               "restore INSTANCE NUMBER",
-		Short:             "Restore a snapshot in the running target",
+		Use:   "restore INSTANCE NUMBER",
+		Short: "Start the target anew from a snapshot, then send it the later events again",
+		Long: "Start the target anew from this snapshot; one that runs is stopped first. The events after the snapshot that are\n" +
+			"kept are sent to it again, so that the state may come out as it was. The answer says how many came after it.",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeSnapshots,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -367,6 +367,33 @@ func TestSendSaysWhatTakesNothing(t *testing.T) {
 	}
 }
 
+// Whoever goes back to a snapshot is told which events come again.
+func TestRestoreSaysWhatComesAgain(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		accepted uint64
+		args     []string
+		want     string
+	}{
+		{9, []string{"snapshot", "restore", "web", "#7"}, "restore accepted; the container is started anew from snapshot #7 (contains events up to 7); the 2 events after it, as far as they are kept, are sent to it again"},
+		{8, []string{"snapshot", "restore", "web", "7"}, "restore accepted; the container is started anew from snapshot #7 (contains events up to 7); the event after it, if it is kept, is sent to it again"},
+		{7, []string{"start", "--snapshot", "7", "web"}, "start accepted; the container is started anew from snapshot #7 (contains events up to 7); no event came after it"},
+		{9, []string{"start", "web"}, "start accepted"},
+		{9, []string{"snapshot", "restore", "web", "3"}, "restore accepted"}, // a snapshot that is gone by now
+		{9, []string{"send", "web", "add", `{"snapshot":7}`}, "event 7: queued at web, 2 before it"},
+	} {
+		f := &fleet{instances: someInstances()}
+		f.instances[0].Queue.AcceptedSequence = test.accepted
+		want := test.want + "\n"
+		if test.args[0] != "send" {
+			want = "web: " + want
+		}
+		if code, stdout, stderr := run(t, f, "", test.args...); code != 0 || stdout != want {
+			t.Errorf("%v: exit code %d %s\n got %q\nwant %q", test.args, code, stderr, stdout, want)
+		}
+	}
+}
+
 func textOf(m proto.Message) string {
 	if m == nil {
 		return ""

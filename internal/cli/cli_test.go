@@ -112,6 +112,7 @@ func (f *fleet) GetChart(_ context.Context, r *fleetv1.GetChartRequest) (*fleetv
 }
 
 func (f *fleet) PushChart(_ context.Context, r *fleetv1.PushChartRequest) (*fleetv1.PushChartResponse, error) {
+	f.last = r
 	if f.refuse != nil {
 		return nil, f.refuse
 	}

@@ -4,15 +4,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -116,7 +111,7 @@ func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool
 	var made *fleetv1.Instance
 	err := a.withFleet(strings.TrimSpace(what), func(c fleetv1.FleetServiceClient) error {
 		if file != "" {
-			chart, err := pushFile(ctx, c, a.env.Stdin, file, f.chart)
+			chart, err := a.pushFile(ctx, c, file, f.chart, false)
 			if err != nil {
 				return err
 			}
@@ -162,32 +157,6 @@ func (f *makeFlags) container(args []string) (*fleetv1.ContainerSpec, error) {
 
 func (a *app) chartCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "chart", Aliases: []string{"charts"}, Short: "Write, test, push and read charts"}
-	push := &cobra.Command{
-		Use:   "push FILE",
-		Short: "Check a chart and store it; - reads standard input",
-		Long:  "Check an SCXML document and store it under its file's name. A bad one is refused with line and column,\nand nothing is stored. Instances that run keep the version that they have.",
-		Args:  cobra.ExactArgs(1),
-	}
-	name := push.Flags().String("name", "", "name to store it under; empty for the file's without .scxml")
-	push.RunE = func(cmd *cobra.Command, args []string) error {
-		ctx, cancel := withTimeout(cmd.Context())
-		defer cancel()
-		return a.withFleet("push "+args[0], func(c fleetv1.FleetServiceClient) error {
-			r, err := pushFile(ctx, c, a.env.Stdin, args[0], *name)
-			if err != nil {
-				return err
-			}
-			if done, err := a.printOne(r); done {
-				return err
-			}
-			verb := "stored"
-			if !r.GetCreated() {
-				verb = "was there already"
-			}
-			fmt.Fprintf(a.env.Stdout, "%s %s: %s\n", r.GetChart().GetName(), short(r.GetChart().GetDigest()), verb)
-			return nil
-		})
-	}
 	get := &cobra.Command{
 		Use:               "get NAME [DIGEST]",
 		Short:             "Write the document of a chart to standard output",
@@ -215,7 +184,7 @@ func (a *app) chartCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(a.lintCommand(), hasOwnForm(a.tryCommand(), "writes a line of JSON a macrostep"), a.suiteCommand(), a.renderCommand(), a.diffCommand(), push, a.chartListCommand(), get)
+	cmd.AddCommand(a.lintCommand(), hasOwnForm(a.tryCommand(), "writes a line of JSON a macrostep"), a.suiteCommand(), a.renderCommand(), a.diffCommand(), a.pushCommand(), a.chartListCommand(), get)
 	return cmd
 }
 
@@ -269,33 +238,6 @@ func (a *app) chartListCommand() *cobra.Command {
 			return a.print("charts", list, t)
 		},
 	}
-}
-
-// pushFile stores the document in a file under name, or under the file's name.
-func pushFile(ctx context.Context, c fleetv1.FleetServiceClient, stdin io.Reader, path, name string) (*fleetv1.PushChartResponse, error) {
-	var document []byte
-	var err error
-	if path == "-" {
-		if name == "" {
-			return nil, usagef("a chart from standard input needs --name")
-		}
-		document, err = io.ReadAll(stdin)
-	} else {
-		document, err = os.ReadFile(path)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, codeError{NotFound, fmt.Errorf("there is no file %s", path)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !utf8.Valid(document) {
-		return nil, usagef("it is not UTF-8: save the chart in that encoding")
-	}
-	if name == "" {
-		name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	}
-	return c.PushChart(ctx, &fleetv1.PushChartRequest{Name: name, Document: string(document)})
 }
 
 // messages gives a list of one type as the list that print takes.

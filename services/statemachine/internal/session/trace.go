@@ -50,18 +50,20 @@ func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, 
 	}
 	if why != i.why && why != "" {
 		e.Summary = why
+		if answerFailed(s) {
+			e.Summary = words(s) + " " + why
+		}
 	}
 	i.why = why
 }
 
-func answerFailed(s stimulus) bool {
-	data, _ := s.data.(map[string]any)
-	message, _ := data["error"].(string)
-	return s.event == "app.answer" && message != ""
-}
+func answerFailed(s stimulus) bool { return s.event == "app.answer" && words(s) != "" }
 
 // sentence tells what happened when the chart does not.
 func sentence(s stimulus, entered []string, faults int) string {
+	if said := words(s); said != "" && faults == 0 {
+		return said
+	}
 	name := s.event
 	switch {
 	case s.done != nil:

@@ -330,8 +330,12 @@ func (p *parser) channel(c engine.Container) {
 				"the channel is socket, but CHARTROOM_SOCKET is not set: the application does not know where to listen")
 		}
 		if !mounted(c.Mounts, socket) {
-			p.find("socket.mount", Error, "volumes:\n  - chartroom-run:"+path.Dir(socket),
-				"the socket %s is on no volume, so the agent cannot reach it", socket)
+			fix := "volumes:\n  - chartroom-run:" + engine.RunDir
+			if !mounted([]engine.Mount{{Destination: engine.RunDir}}, socket) {
+				// A volume at its own directory would share what else is there.
+				fix = "environment:\n  - CHARTROOM_SOCKET=" + path.Join(engine.RunDir, c.Name+".sock") + "\n" + fix
+			}
+			p.find("socket.mount", Error, fix, "the socket %s is on no volume, so the agent cannot reach it", socket)
 		}
 		p.t.Channel, p.t.Socket = "socket", socket
 	case strings.HasPrefix(v, "file:/") && len(v) > len("file:/") && path.Clean(v[5:]) == v[5:]:
@@ -339,7 +343,13 @@ func (p *parser) channel(c engine.Container) {
 	case v == "stdio", strings.HasPrefix(v, "http:"), strings.HasPrefix(v, "exec:"):
 		p.find("channel.unsupported", Error, Snapshot+"=socket", "the channel %q is not built yet; socket, file:/path and none are", v)
 	default:
-		p.bad(Snapshot, v, `"socket", "file:/path" or "none"`, "socket")
+		example := "socket"
+		if file, ok := strings.CutPrefix(v, "file:"); ok {
+			if example = "file:" + path.Clean("/"+file); example == "file:/" {
+				example = "file:/state.json"
+			}
+		}
+		p.bad(Snapshot, v, `"socket", "file:/path" or "none"`, example)
 	}
 	p.t.Options.Channel = p.t.Channel
 }

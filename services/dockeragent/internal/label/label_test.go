@@ -35,6 +35,19 @@ func TestParse(t *testing.T) {
 			findings: []string{"socket.mount", "volumes:\n  - chartroom-run:/run/chartroom"},
 		},
 		{
+			name: "socket in a directory with other things", in: engine.Container{Name: "web", Env: []string{"CHARTROOM_SOCKET=/tmp/x.sock"}},
+			channel: "socket", policy: "event",
+			findings: []string{"socket.mount", "environment:\n  - CHARTROOM_SOCKET=/run/chartroom/web.sock\nvolumes:\n  - chartroom-run:/run/chartroom"},
+		},
+		{
+			name: "file without its slash", in: engine.Container{Labels: map[string]string{"chartroom.snapshot": "file:state.json"}},
+			channel: "none", policy: "event", findings: []string{"label.value", "chartroom.snapshot=file:/state.json"},
+		},
+		{
+			name: "file without a name", in: engine.Container{Labels: map[string]string{"chartroom.snapshot": "file:/"}},
+			channel: "none", policy: "event", findings: []string{"label.value", "chartroom.snapshot=file:/state.json"},
+		},
+		{
 			name: "file", in: engine.Container{Labels: map[string]string{"chartroom.snapshot": "file:/data/state.json", "chartroom.snapshot.policy": "500ms"}},
 			channel: "file:/data/state.json", policy: "interval",
 		},

@@ -27,13 +27,16 @@ func (a *app) getCommand() *cobra.Command {
 }
 
 func (a *app) getInstancesCommand() *cobra.Command {
-	request := &fleetv1.ListInstancesRequest{}
+	request, quiet := &fleetv1.ListInstancesRequest{}, false
 	cmd := &cobra.Command{
 		Use:     "instances [INSTANCE...]",
 		Aliases: []string{"instance", "i", "ps"},
 		Short:   "List instances",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if quiet && cmd.Flags().Changed("output") {
+				return usagef("--quiet has a form of its own: leave --output out")
+			}
 			ctx, cancel := withTimeout(cmd.Context())
 			defer cancel()
 			var instances []*fleetv1.Instance
@@ -54,6 +57,12 @@ func (a *app) getInstancesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if quiet {
+				for _, i := range instances {
+					fmt.Fprintln(a.env.Stdout, i.GetInstanceId())
+				}
+				return nil
+			}
 			if len(instances) == 0 && a.output == "table" && (request.GetState() != "" || request.GetHostId() != "" || request.GetManaged() || request.GetQuery() != "") {
 				fmt.Fprintln(a.env.Stderr, "No instance is like that. See all: chartroom get instances")
 				return nil
@@ -66,7 +75,8 @@ func (a *app) getInstancesCommand() *cobra.Command {
 	f.StringVar(&request.State, "state", "", "only those in this state")
 	f.StringVar(&request.HostId, "host", "", "only those of this host")
 	f.BoolVar(&request.Managed, "managed", false, "only managed ones")
-	f.StringVarP(&request.Query, "query", "q", "", "only those whose id or name contains this")
+	f.StringVar(&request.Query, "query", "", "only those whose id or name contains this")
+	f.BoolVarP(&quiet, "quiet", "q", false, "only the ids, one a line")
 	return cmd
 }
 

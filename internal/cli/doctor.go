@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -146,12 +147,63 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 		default:
 			d.Observed++
 		}
+		known := len(d.Findings)
 		for _, f := range i.GetFindings() {
 			if f.GetSeverity() == fleetv1.Severity_SEVERITY_INFO {
 				continue // nothing to mend
 			}
 			add(i.GetInstanceId(), finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
 		}
+		// The sentence of one that has findings may be about those.
+		if f, ok := ailing(i, now); ok && (f.Code != codeAmiss || len(d.Findings) == known) {
+			add(i.GetInstanceId(), f)
+		}
 	}
 	return d, nil
+}
+
+// Codes of findings about what a managed container does, beside those about how it
+// is set up.
+const (
+	codeGivenUp   = "instance.given-up"
+	codeCrashed   = "instance.crashed"
+	codeCrashLoop = "instance.crash-loop"
+	codeAmiss     = "instance.error"
+)
+
+// ailing is the finding that a managed container is down to stay, dies again and
+// again, or is refused what was asked for it. A first restart is none: that is what
+// chartroom is for.
+func ailing(i *fleetv1.Instance, now time.Time) (finding, bool) {
+	if !i.GetManaged() || i.GetTarget() == nil {
+		return finding{}, false
+	}
+	id := i.GetInstanceId()
+	f := finding{Message: whyOf(i, now), Fix: "see chartroom log " + id + " --problems"}
+	in := func(state string) bool { return slices.Contains(i.GetConfiguration(), state) }
+	switch start := "; start it when the cause is gone: chartroom start " + id; {
+	case in("given_up"):
+		f.Code, f.Fix = codeGivenUp, f.Fix+start
+	case in("unattended"):
+		f.Code, f.Fix = codeCrashed, f.Fix+start
+	case attempts(i) > 1:
+		f.Code, f.Fix = codeCrashLoop, f.Fix+"; to end the restarts: chartroom stop "+id
+	case i.GetSeverity() == fleetv1.Severity_SEVERITY_ERROR && !in("crashed"):
+		f.Code = codeAmiss
+	default:
+		return finding{}, false
+	}
+	return f, true
+}
+
+// attempts is how often the chart of a container has tried to start it again since
+// it last ran well; 0 of a chart that does not count them.
+func attempts(i *fleetv1.Instance) int {
+	var data struct {
+		Attempts int `json:"attempts"`
+	}
+	if json.Unmarshal([]byte(i.GetDataJson()), &data) != nil {
+		return 0
+	}
+	return data.Attempts
 }

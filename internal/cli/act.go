@@ -317,12 +317,15 @@ func (a *app) waitCommand() *cobra.Command {
 func (a *app) snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "snapshot", Aliases: []string{"snapshots"}, Short: "List, read, compare, take and restore application snapshots"}
 	get := &cobra.Command{
-		Use:               "get INSTANCE [NUMBER]",
-		Short:             "Write the body of a snapshot to standard output; the newest without a number",
+		Use:   "get INSTANCE [NUMBER]",
+		Short: "Write the body of a snapshot to standard output; the newest without a number",
+		Long: "Write the body of a snapshot to standard output, byte for byte; without a number the newest. On a terminal, and with\n" +
+			"--readable, it is laid out, and of a chart that runs as an application shows the active states and the data.",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeSnapshots,
 	}
 	file := get.Flags().StringP("file", "f", "", "write it to this file instead")
+	laidOut := get.Flags().Bool("readable", false, "lay it out for people; on a terminal it is, without =false")
 	get.RunE = func(cmd *cobra.Command, args []string) error {
 		request := &fleetv1.GetSnapshotRequest{InstanceId: args[0]}
 		if len(args) == 2 {
@@ -344,6 +347,9 @@ func (a *app) snapshotCommand() *cobra.Command {
 			}
 			if done, err := a.printOne(r); done {
 				return err
+			}
+			if *laidOut || isTerminal(a.env.Stdout) && !cmd.Flags().Changed("readable") {
+				return writeReadable(a.env.Stdout, r.GetBody())
 			}
 			_, err = a.env.Stdout.Write(r.GetBody())
 			return err

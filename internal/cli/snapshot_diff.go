@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/chartroom/chartroom/internal/application"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
@@ -34,13 +36,39 @@ func (c dataChange) String() string {
 	return fmt.Sprintf("~ %s: %s, it was %s", path, c.New, c.Old)
 }
 
+// readable is the body of a snapshot as JSON that people can read, and that tells
+// more than the body where that is the session of a chart; nil if there is none.
+func readable(body []byte) json.RawMessage {
+	if s, err := application.ReadSnapshot(body); err == nil {
+		if b, err := json.Marshal(s); err == nil {
+			return b
+		}
+	}
+	if json.Valid(body) {
+		return body
+	}
+	return nil
+}
+
+// writeReadable writes the body of a snapshot for people.
+func writeReadable(w io.Writer, body []byte) error {
+	var b bytes.Buffer
+	if shown := readable(body); shown == nil || json.Indent(&b, bytes.TrimSpace(shown), "", "  ") != nil {
+		_, err := fmt.Fprintf(w, "(%s that are no JSON)\n", size(uint64(len(body))))
+		return err
+	}
+	b.WriteByte('\n')
+	_, err := b.WriteTo(w)
+	return err
+}
+
 func (a *app) snapshotDiffCommand() *cobra.Command {
 	code := false
 	cmd := &cobra.Command{
 		Use:   "diff INSTANCE [OLD [NEW]]",
 		Short: "Tell how two snapshots of an instance differ",
 		Long: "Tell what was added (+), removed (-) and changed (~) from one snapshot to another, place by place where they are\n" +
-			"JSON. Without NEW it is the newest, without OLD the one before that. Snapshots that are the same give no output.",
+			"JSON. Of a chart that runs as an application, the active states and the data are compared. Without NEW it is the newest, without OLD the one before that. Snapshots that are the same give no output.",
 		Example:           "  chartroom snapshot diff counter\n  chartroom snapshot diff counter 3 7",
 		Args:              cobra.RangeArgs(1, 3),
 		ValidArgsFunction: a.completeSnapshots,
@@ -107,10 +135,11 @@ func compare(before, after []byte) []dataChange {
 	if bytes.Equal(before, after) {
 		return nil
 	}
-	if !json.Valid(before) || !json.Valid(after) {
+	old, now := readable(before), readable(after)
+	if old == nil || now == nil {
 		return []dataChange{{Old: quantity(before), New: quantity(after)}}
 	}
-	return compareJSON(nil, "", before, after)
+	return compareJSON(nil, "", old, now)
 }
 
 // quantity stands for a body that cannot be shown.

@@ -3,7 +3,9 @@
 package cli_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,5 +93,58 @@ func TestSnapshotDiff(t *testing.T) {
 	f.instances[0].Snapshots = f.instances[0].Snapshots[:1]
 	if code, _, stderr := run(t, f, "", "snapshot", "diff", "web"); code != 3 || !strings.Contains(stderr, "chartroom snapshot take web") {
 		t.Errorf("one snapshot alone: exit code %d: %s", code, stderr)
+	}
+}
+
+// chartSnapshot is what chartroom/scxml sends: the session is base64.
+func chartSnapshot(session string) string {
+	return fmt.Sprintf(`{"chart":"sha256:12","session":%q,"ordinal":1}`, base64.StdEncoding.EncodeToString([]byte(session)))
+}
+
+func TestSnapshotOfAChart(t *testing.T) {
+	t.Parallel()
+	f := &fleet{
+		instances: []*fleetv1.Instance{{InstanceId: "hello@h1", Name: "hello", Snapshots: []*fleetv1.ApplicationSnapshot{{Number: 2}, {Number: 1}}}},
+		bodies: map[uint64]string{
+			1: chartSnapshot(`{"v":1,"session":"hello","configuration":["hello","waiting"],"data":{"items":["tea"],"n":1},"now":1767268800000000000}`),
+			2: chartSnapshot(`{"v":1,"session":"hello","configuration":["hello","greeted"],"data":{"items":["tea","milk"],"n":2},"now":1767268801000000000}`),
+		},
+	}
+	f.bodies[0] = f.bodies[2] // the newest
+	code, stdout, stderr := run(t, f, "", "snapshot", "diff", "hello")
+	want := `~ session.configuration: "hello greeted", it was "hello waiting"
++ session.data.items[1]: "milk"
+~ session.data.n: 2, it was 1
+~ session.time: "2026-01-01T12:00:01Z", it was "2026-01-01T12:00:00Z"
+`
+	if diff := cmp.Diff(want, stdout); code != 0 || diff != "" {
+		t.Errorf("diff: exit code %d %s (-want +got):\n%s", code, stderr, diff)
+	}
+	_, stdout, _ = run(t, f, "", "snapshot", "get", "hello", "--readable")
+	want = `{
+  "chart": "sha256:12",
+  "session": {
+    "configuration": "hello greeted",
+    "data": {
+      "items": [
+        "tea",
+        "milk"
+      ],
+      "n": 2
+    },
+    "time": "2026-01-01T12:00:01Z"
+  },
+  "ordinal": 1
+}
+`
+	if diff := cmp.Diff(want, stdout); diff != "" {
+		t.Errorf("get --readable (-want +got):\n%s", diff)
+	}
+	if _, stdout, _ = run(t, f, "", "snapshot", "get", "hello"); stdout != f.bodies[2] {
+		t.Errorf("get writes %q, want the bytes %q", stdout, f.bodies[2])
+	}
+	f.bodies[0] = "\x00\x1b"
+	if _, stdout, _ = run(t, f, "", "snapshot", "get", "hello", "--readable"); stdout != "(2 B that are no JSON)\n" {
+		t.Errorf("get --readable of no JSON: %q", stdout)
 	}
 }

@@ -4,7 +4,6 @@ package demo
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/chartroom/chartroom/charts"
+	"github.com/chartroom/chartroom/internal/application"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
@@ -168,20 +168,11 @@ func (s *stage) showSnapshot(ctx context.Context, a *app) error {
 	}
 	n := r.GetSnapshot()
 	s.say("Newest snapshot: #%d, %d bytes, contains the events up to %d.", n.GetNumber(), n.GetSizeBytes(), n.GetContainedSequence())
-	var body struct {
-		Session string `json:"session"`
-	}
-	var session struct {
-		Configuration []string                   `json:"configuration"`
-		Data          map[string]json.RawMessage `json:"data"`
-	}
-	if json.Unmarshal(r.GetBody(), &body) != nil {
-		return nil
-	}
-	raw, err := base64.StdEncoding.DecodeString(body.Session)
-	if err != nil || json.Unmarshal(raw, &session) != nil {
+	snapshot, err := application.ReadSnapshot(r.GetBody())
+	if err != nil {
 		return nil // another version of the runner: its body is its own
 	}
+	session := snapshot.Session
 	s.say("In it: the application's chart is in %s", strings.Join(session.Configuration, " "))
 	for _, name := range slices.Sorted(maps.Keys(session.Data)) {
 		text := string(session.Data[name])
@@ -263,19 +254,11 @@ func (s *stage) sessionOf(ctx context.Context, a *app) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the snapshot of %s: %w", a.name, err)
 	}
-	var body struct {
-		Session []byte `json:"session"`
-	}
-	var session struct {
-		Configuration []string `json:"configuration"`
-	}
-	if err := json.Unmarshal(r.GetBody(), &body); err != nil {
+	snapshot, err := application.ReadSnapshot(r.GetBody())
+	if err != nil {
 		return nil, fmt.Errorf("read the snapshot of %s: %w", a.name, err)
 	}
-	if err := json.Unmarshal(body.Session, &session); err != nil {
-		return nil, fmt.Errorf("read the snapshot of %s: %w", a.name, err)
-	}
-	return session.Configuration, nil
+	return snapshot.Session.Configuration, nil
 }
 
 // sendOne gives one event to an application, again until it is admitted.

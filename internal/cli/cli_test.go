@@ -251,7 +251,7 @@ func TestExitCodes(t *testing.T) {
 		{
 			"refused by the state", &fleet{refuse: refusal(codes.FailedPrecondition, "it has stopped", state)},
 			[]string{"stop", "web"}, cli.Refused,
-			[]string{"stop web: it has stopped", "stopped crashed backoff\n", "Allowed now: rm, start", "Try again in 1.5s"},
+			[]string{"stop web: it has stopped", "Allowed now: rm, start", "Try again in 1.5s"},
 		},
 		{
 			"queue full", &fleet{refuse: refusal(codes.ResourceExhausted, "1000 events wait", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_QUEUE_FULL})},

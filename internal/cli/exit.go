@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -166,23 +165,8 @@ func reason(s *status.Status) string {
 	return s.Message()
 }
 
-// principal leaves the states of side regions out of a configuration: those
-// named REGION.STATE, and their regions.
-func principal(configuration []string) []string {
-	regions := map[string]bool{}
-	for _, id := range configuration {
-		if region, _, ok := strings.Cut(id, "."); ok {
-			regions[id], regions[region] = true, true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(configuration), func(id string) bool { return regions[id] })
-}
-
-// advice is what to do about a refusal.
+// advice is what to do about a refusal, whose message names the state.
 func advice(r *fleetv1.Refusal) (next []string) {
-	if c := r.GetConfiguration(); len(c) > 0 {
-		next = append(next, "It is in: "+strings.Join(principal(c), " "))
-	}
 	if allowed := r.GetAllowedIntents(); len(allowed) > 0 {
 		verbs := make([]string, len(allowed))
 		for i, intent := range allowed {

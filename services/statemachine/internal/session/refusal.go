@@ -4,7 +4,10 @@ package session
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/chartroom/chartroom/scxml"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
@@ -47,4 +50,94 @@ func Invalid(format string, args ...any) *Refusal {
 
 func unknownInstance(id string) *Refusal {
 	return refuse(fleetv1.Reason_REASON_INSTANCE_UNKNOWN, "no instance %q", id)
+}
+
+// underWay tells of the command to the target that has no outcome yet; else of the
+// state that does not take an intent.
+func (i *Instance) underWay() string {
+	for _, row := range i.outbox {
+		if verb := row.GetCommand().GetVerb(); row.GetHostId() != "" && verb != "deliver" {
+			return ": its " + verb + " is under way"
+		}
+	}
+	if s := i.chart.Document().State(i.chart.state(i.ip.In)); s != nil {
+		return ": it is in " + strings.Join(path(s), " ")
+	}
+	return ""
+}
+
+// notAdmitted says which states refuse application events, for people.
+func (t *turn) notAdmitted() string {
+	i := t.instance
+	states := i.refusing()
+	if i.hosted() { // The regions of the container's chart, and of those made from it.
+		for _, s := range states {
+			switch {
+			case s.ID == "breaker.open":
+				return "its breaker is open" + i.unanswered() + t.probed()
+			case !i.ip.In("started") && within(s, "lifecycle"):
+				return "it is not running (" + strings.Join(path(s), " ") + ")"
+			}
+		}
+	}
+	ids := make([]string, len(states))
+	for k, s := range states {
+		ids[k] = s.ID
+	}
+	if len(ids) == 1 {
+		return "the state " + ids[0] + ` refuses events (cr:admit="fail")`
+	}
+	return "the states " + strings.Join(ids, ", ") + ` refuse events (cr:admit="fail")`
+}
+
+// unanswered tells of the event that opened the breaker.
+func (i *Instance) unanswered() string {
+	n, ms := number(i.value("flying")), number(i.value("options.breaker.timeout"))
+	if n == 0 || ms == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": it did not answer event %d within %d ms (chartroom.breaker.timeout)", n, ms)
+}
+
+// probed says when an open breaker is tried.
+func (t *turn) probed() string {
+	for _, d := range t.instance.ip.Pending() {
+		if d.Send.Event.Name == "breaker.probe" {
+			wait := max(d.Due.Sub(t.now), 100*time.Millisecond).Round(100 * time.Millisecond)
+			return fmt.Sprintf("; tried again in about %v s", wait.Seconds())
+		}
+	}
+	return ""
+}
+
+// refusing are the active states that refuse application events, in document order.
+func (i *Instance) refusing() (states []*scxml.State) {
+	for _, id := range i.ip.Configuration() {
+		if s := i.chart.Document().State(id); s != nil {
+			if v, _ := s.Attribute(Namespace, "admit"); v == "fail" {
+				states = append(states, s)
+			}
+		}
+	}
+	return states
+}
+
+// path is s after those that it is inside of, as far as they tell anything: a
+// <parallel> and its regions are active always.
+func path(s *scxml.State) []string {
+	ids := []string{s.ID}
+	for p := s.Parent; p != nil && p.Parent != nil && p.Parent.Kind != scxml.KindParallel && p.Kind != scxml.KindParallel; p = p.Parent {
+		ids = append([]string{p.ID}, ids...)
+	}
+	return ids
+}
+
+// within says whether s is inside of the state of that name.
+func within(s *scxml.State, id string) bool {
+	for p := s.Parent; p != nil; p = p.Parent {
+		if p.ID == id {
+			return true
+		}
+	}
+	return false
 }

@@ -115,16 +115,6 @@ func (i *Instance) manage() string {
 	return "label it chartroom.enable=true to manage it"
 }
 
-// underWay tells of the command to the target that has no outcome yet.
-func (i *Instance) underWay() string {
-	for _, row := range i.outbox {
-		if verb := row.GetCommand().GetVerb(); row.GetHostId() != "" && verb != "deliver" {
-			return ": its " + verb + " is under way"
-		}
-	}
-	return ""
-}
-
 // because is a refusal by the state.
 func (t *turn) because(reason fleetv1.Reason, format string, args ...any) *Refusal {
 	r := refuse(reason, format, args...)
@@ -143,7 +133,7 @@ func (t *turn) admit(s stimulus) (*fleetv1.SendEventResponse, error) {
 	}
 	admission := i.admission()
 	if admission == fleetv1.Admission_ADMISSION_FAIL {
-		r := t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events in its present state", i.id)
+		r := t.because(fleetv1.Reason_REASON_NOT_ADMITTED, "%s takes no events: %s", i.id, t.notAdmitted())
 		switch {
 		case i.hosted() && i.container() == "":
 			r.Message = i.id + " takes no events: it has no container"

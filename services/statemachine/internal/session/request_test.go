@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 )
@@ -47,5 +48,47 @@ func TestRefusalsSayWhatIsUnderWay(t *testing.T) {
 	b.say("docker.create", `{"containerId":"c1"}`)
 	if r := b.ask(t, "x"); r == nil || r.RetryAfter != 0 {
 		t.Errorf("an event for what waits to be started: %v", r)
+	}
+}
+
+// TestRefusalsNameTheState checks that whoever is refused reads which states of the
+// chart did it, in the words of the container's chart where it is that.
+func TestRefusalsNameTheState(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	refused := func(event, want string) {
+		t.Helper()
+		if r := b.ask(t, event); r == nil || r.Message != want {
+			t.Errorf("%s\n got %v\nwant %s", event, r, want)
+		}
+	}
+	b.say("docker.create", `{"containerId":"c1"}`)
+	refused("x", "web@h1 takes no events: it is not running (created)")
+	refused("system.stop", "web@h1 does not take system.stop now: it is in created")
+	b.say("docker.start", `{"containerId":"c1","startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
+	refused("system.start", "web@h1 does not take system.start now: it is in started running")
+	if r := b.ask(t, "x"); r != nil {
+		t.Fatal(r)
+	}
+	b.do(func(t *turn) { t.run(stimulus{origin: "timer", event: "breaker.timeout"}) })
+	b.now = b.now.Add(-time.Second) // the bench lets one pass with each turn, and the breaker is tried after one
+	refused("x", "web@h1 takes no events: its breaker is open: it did not answer event 1 within 250 ms (chartroom.breaker.timeout); tried again in about 1 s")
+	b.say("app.answer", `{"sequence":1}`)
+	b.say("docker.die", `{"containerId":"c1","startedAt":"2026-01-02T00:00:00Z","exitCode":0}`)
+	refused("x", "web@h1 takes no events: it is not running (stopped completed)")
+
+	for _, c := range []struct{ states, want string }{
+		{`<state id="shut" cr:admit="fail"><state id="locked"/></state>`, `the state shut refuses events (cr:admit="fail")`},
+		{`<parallel id="all"><state id="a" cr:admit="fail"/><state id="b" cr:admit="queue"/><state id="c" cr:admit="fail"/></parallel>`, `the states a, c refuse events (cr:admit="fail")`},
+		{`<state id="started"><state id="lifecycle"><state id="idle" cr:admit="fail"/></state></state>`, `the state idle refuses events (cr:admit="fail")`},
+	} {
+		chart, err := Compile("user", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" xmlns:cr="urn:chartroom:chart" version="1.0">`+c.states+`</scxml>`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.i.chart = chart
+		b.do(func(t *turn) { _ = t.begin(nil) })
+		refused("x", "web@h1 takes no events: "+c.want)
 	}
 }

@@ -76,6 +76,12 @@ func commandsOnAContainer(t *testing.T, address, image string) {
 	is("created")
 	run(7, append([]string{"create"}, made...)...) // it exists
 	run(4, "stop", name)                           // it does not run
+	// What the engine refuses fails, with its reason.
+	nobody := "refused-" + rig.RunID()
+	if said := run(1, "run", "--name", nobody, "-l", rig.Only(t), "chartroom.test/nosuch:1"); !strings.Contains(said, "No such image") {
+		t.Errorf("run of an image that there is not: %s", said)
+	}
+	run(0, "rm", nobody)
 	run(0, "start", name)
 	is("running")
 	run(0, "send", name, "hello", `{"number": 7}`)

@@ -99,7 +99,7 @@ func (f *fleet) CreateInstance(_ context.Context, r *fleetv1.CreateInstanceReque
 	if f.refuse != nil {
 		return nil, f.refuse
 	}
-	return &fleetv1.CreateInstanceResponse{Instance: &fleetv1.Instance{InstanceId: r.GetName() + "@h"}}, nil
+	return &fleetv1.CreateInstanceResponse{Instance: &fleetv1.Instance{InstanceId: r.GetName() + "@h", LogSequence: 2}}, nil
 }
 
 func (f *fleet) ListCharts(context.Context, *fleetv1.ListChartsRequest) (*fleetv1.ListChartsResponse, error) {
@@ -333,7 +333,7 @@ func TestRequests(t *testing.T) {
 	} {
 		t.Run(strings.Join(test.args[:2], " "), func(t *testing.T) {
 			t.Parallel()
-			f := &fleet{}
+			f := &fleet{changes: []*fleetv1.WatchResponse{started("web@h")}}
 			code, _, stderr := run(t, f, `"in"`, test.args...)
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, stderr)

@@ -20,7 +20,7 @@ import (
 type makeFlags struct {
 	id, name, chart, host, data, request, network string
 	environment, labels, mounts                   []string
-	attach                                        bool
+	attach, noWait                                bool
 }
 
 func (f *makeFlags) register(cmd *cobra.Command) {
@@ -35,6 +35,7 @@ func (f *makeFlags) register(cmd *cobra.Command) {
 	s.StringArrayVarP(&f.environment, "env", "e", nil, "NAME=VALUE in the container's environment")
 	s.StringArrayVarP(&f.labels, "label", "l", nil, "NAME=VALUE as a label of the container")
 	s.StringArrayVarP(&f.mounts, "volume", "v", nil, "SOURCE:/path; a source without a slash is a volume")
+	s.BoolVar(&f.noWait, "no-wait", false, "do not wait until the engine has done or refused it")
 	// What follows the image belongs to the container.
 	s.SetInterspersed(false)
 }
@@ -44,6 +45,8 @@ func (a *app) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [flags] {IMAGE [ARGUMENT...] | --chart CHART}",
 		Short: "Make an instance without starting it: a container, or a chart by itself",
+		Long: "Make an instance without starting it, and print its id. Of a container, wait for at most 30 s until it is there;\n" +
+			"exit 1 with the cause when the engine refuses it.",
 		Example: "  chartroom create --name web -l chartroom.snapshot=file:/state/web.json my/web\n" +
 			"  chartroom create --chart order --id 42",
 		Args: cobra.ArbitraryArgs,
@@ -60,7 +63,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [flags] {IMAGE [ARGUMENT...] | FILE.scxml | --chart CHART}",
 		Short: "Make and start an instance: a container from an image, or a chart by itself",
 		Long: "Make and start an instance, and print its id. With an image that is a container on a host; what follows the\n" +
-			"image are its arguments. With a file that ends in .scxml the chart is pushed and runs by itself.\n" +
+			"image are its arguments; the command waits for at most 30 s until it has been started, and exits 1 with the cause\n" +
+			"when the engine refuses that. With a file that ends in .scxml the chart is pushed and runs by itself.\n" +
 			"The image chartroom/scxml, which runs a chart as an application, is made by make images.",
 		Example: "  chartroom run --name hello -e CHARTROOM_SOCKET=/run/chartroom/hello.sock -v chartroom-run:/run/chartroom chartroom/scxml\n" +
 			"  chartroom run order.scxml --id 42",
@@ -107,9 +111,9 @@ func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool
 	}
 	ctx, cancel := withTimeout(cmd.Context())
 	defer cancel()
-	what := cmd.Name() + " " + strings.Join(args[:min(1, len(args))], "")
+	what := strings.TrimSpace(cmd.Name() + " " + strings.Join(args[:min(1, len(args))], ""))
 	var made *fleetv1.Instance
-	err := a.withFleet(strings.TrimSpace(what), func(c fleetv1.FleetServiceClient) error {
+	err := a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
 		if file != "" {
 			chart, err := a.pushFile(ctx, c, file, f.chart, false)
 			if err != nil {
@@ -124,14 +128,19 @@ func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool
 	if err != nil {
 		return err
 	}
-	if done, err := a.printOne(made); done {
-		return err
+	printed, err := a.printOne(made)
+	if !printed {
+		fmt.Fprintln(a.env.Stdout, made.GetInstanceId())
 	}
-	fmt.Fprintln(a.env.Stdout, made.GetInstanceId())
-	if f.attach {
-		return a.attach(cmd.Context(), made.GetInstanceId())
+	if err == nil && request.GetContainer() != nil && !f.noWait {
+		err = a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
+			return a.settle(cmd.Context(), c, made, start)
+		})
 	}
-	return nil
+	if err == nil && f.attach && !printed {
+		err = a.attach(cmd.Context(), made.GetInstanceId())
+	}
+	return err
 }
 
 // container is the specification that the flags and arguments make.

@@ -38,6 +38,8 @@
 //     is refused. The inbox of a worker is bounded ([Config].Inbox); when it is
 //     full [Worker.Post] waits. Answers to requests are the store's to keep: they
 //     are remembered for seconds (law 8).
+//   - Inputs and due timers take turns, and the timers of instances among each
+//     other: none of them keeps another from being stepped.
 //   - A chart's fault is data (law 10): what its session cannot take is dropped
 //     and logged, and the session is as it was before. Nothing of it ends a worker.
 //   - A host is who its agent says it was enrolled as (law 11). A second journal

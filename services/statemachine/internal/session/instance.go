@@ -38,7 +38,8 @@ type Instance struct {
 	// events are the descriptors that have a transition now, sorted; nil when
 	// that has to be found out again.
 	events []string
-	bytes  int // size of the last record
+	bytes  int       // size of the last record
+	fired  time.Time // when a delayed send fired last
 	// withheld is what it waits for and has not gone out.
 	withheld withheld
 

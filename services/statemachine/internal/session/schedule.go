@@ -65,14 +65,11 @@ func (w *Worker) refuseInbox() {
 // that the batch should go to the writer, that a write has ended, or that ctx
 // has.
 //
-// Timers of free instances come first: they are to be on time. Those of hosted
-// instances yield to what is queued when they become due.
+// A due timer comes before what is queued, for it is to be on time, but never two
+// of them: a chart whose delays are shorter than its steps always has one that is
+// due. After each the inbox, the ticker and the writer have their turn.
 func (w *Worker) next(ctx context.Context, b *Batch) (Input, bool) {
 	for {
-		now := time.Now()
-		if in, ok := w.due(now); ok {
-			return in, true
-		}
 		if w.writing != nil && w.written == nil {
 			select {
 			case w.written = <-w.results:
@@ -82,6 +79,15 @@ func (w *Worker) next(ctx context.Context, b *Batch) (Input, bool) {
 		if w.written != nil || ctx.Err() != nil {
 			return nil, false
 		}
+		now := time.Now()
+		fired := w.fired
+		if !fired {
+			if in, ok := w.due(now); ok {
+				w.fired = true
+				return in, true
+			}
+		}
+		w.fired = false
 		select {
 		case in := <-w.inbox:
 			w.took()
@@ -92,6 +98,9 @@ func (w *Worker) next(ctx context.Context, b *Batch) (Input, bool) {
 		}
 		if w.writing == nil && !b.empty() {
 			return nil, false
+		}
+		if fired {
+			continue // nobody else has anything: timers again
 		}
 		w.alarm.Reset(w.untilDue(now))
 		select {
@@ -116,25 +125,26 @@ func (w *Worker) took() {
 	}
 }
 
-// due is a timer that is to fire now.
+// due is a timer that is to fire now: the one that has waited longest. That of a
+// hosted instance yields to what is queued when it becomes due.
 func (w *Worker) due(now time.Time) (Input, bool) {
-	if t, ok := w.free.Due(now); ok {
-		w.free.Remove(t.Key) // comes back with the step
-		return &timer{at: ShardOfInstance(t.Key), instance: t.Key, number: t.Number}, true
-	}
-	t, ok := w.held.Due(now)
+	index := &w.free
+	t, ok := w.free.Due(now)
+	held, late := w.held.Due(now)
 	switch {
-	case !ok:
+	case !late:
 		w.yield = -1
-		return nil, false
 	case w.yield < 0:
 		w.yield = len(w.inbox)
 	}
-	if w.yield > 0 && len(w.inbox) > 0 {
+	if late && (w.yield == 0 || len(w.inbox) == 0) && (!ok || held.Due.Before(t.Due)) {
+		index, t, ok = &w.held, held, true
+		w.yield = -1
+	}
+	if !ok {
 		return nil, false
 	}
-	w.yield = -1
-	w.held.Remove(t.Key)
+	index.Remove(t.Key) // comes back with the step
 	return &timer{at: ShardOfInstance(t.Key), instance: t.Key, number: t.Number}, true
 }
 
@@ -156,6 +166,7 @@ func (w *Worker) fire(s *Shard, b *Batch, in *timer, now time.Time) {
 	if !ok || i.hosted() && !s.ready(i.view.GetHostId()) {
 		return
 	}
+	i.fired = now
 	w.turn(s, b, i, now, "").run(stimulus{origin: "timer", fire: in.number})
 }
 

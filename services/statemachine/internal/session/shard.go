@@ -103,7 +103,9 @@ func (s *Shard) Fence() Fence { return s.fence }
 // Len is the number of instances. It may be read before the shard is adopted.
 func (s *Shard) Len() int { return len(s.instances) }
 
-// schedule brings the index of delayed sends up to date with an instance.
+// schedule brings the index of delayed sends up to date with an instance. One that
+// is behind with them waits since its last has fired: it comes after the instances
+// that were due before that.
 func (s *Shard) schedule(i *Instance) {
 	if s.free == nil {
 		return
@@ -117,7 +119,11 @@ func (s *Shard) schedule(i *Instance) {
 		index.Remove(i.id)
 		return
 	}
-	index.Set(delay.Timer{Key: i.id, Number: next.Seq, Due: next.Due})
+	due := next.Due
+	if due.Before(i.fired) {
+		due = i.fired
+	}
+	index.Set(delay.Timer{Key: i.id, Number: next.Seq, Due: due})
 }
 
 // unschedule takes everything of the shard out of the indexes.

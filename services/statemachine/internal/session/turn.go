@@ -69,7 +69,7 @@ func (t *turn) run(s stimulus) {
 		if n == maxFollowUps {
 			t.remark(fleetv1.Severity_SEVERITY_ERROR, "runtime.limit", fmt.Sprintf("More than %d events followed from one; the rest was dropped.", maxFollowUps))
 			t.todo = nil
-			return
+			break
 		}
 		t.macrostep(next)
 		if len(t.todo) == 0 {

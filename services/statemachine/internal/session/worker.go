@@ -92,6 +92,7 @@ type Worker struct {
 	// yield is how many inputs a due held timer still waits for; -1 when none
 	// is due.
 	yield int
+	fired bool // the last input was a timer: others come first
 	swept time.Time
 }
 

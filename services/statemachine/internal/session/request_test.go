@@ -9,6 +9,7 @@ import (
 	"time"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
+	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
 // ask lets somebody send an event, and gives the refusal.
@@ -90,5 +91,35 @@ func TestRefusalsNameTheState(t *testing.T) {
 		b.i.chart = chart
 		b.do(func(t *turn) { _ = t.begin(nil) })
 		refused("x", "web@h1 takes no events: "+c.want)
+	}
+}
+
+// TestEventsWaitForTheEndOfAStop checks that an event for what is being stopped is
+// queued, and goes out in the next run.
+func TestEventsWaitForTheEndOfAStop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	b.say("docker.create", `{"containerId":"c1"}`)
+	b.say("docker.start", `{"containerId":"c1","startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
+	if r := b.ask(t, "system.stop"); r != nil {
+		t.Fatal(r)
+	}
+	send := func() (out *fleetv1.SendEventResponse) {
+		b.do(func(t *turn) { out, _ = t.accept(stimulus{origin: "event", event: "x"}) })
+		return out
+	}
+	if got := send().GetOutcome(); got != fleetv1.Outcome_OUTCOME_QUEUED {
+		t.Errorf("while the application is asked for its state: %v", got)
+	}
+	b.do(func(t *turn) { t.run(stimulus{origin: "timer", event: "intent.enough"}) })
+	if got := send(); got.GetOutcome() != fleetv1.Outcome_OUTCOME_QUEUED || got.GetPosition() != 1 {
+		t.Errorf("while it is stopped: %v", got)
+	}
+	b.say("docker.die", `{"containerId":"c1","startedAt":"2026-01-02T00:00:00Z","exitCode":0,"evidence":{"command":"stop"}}`)
+	b.say("docker.start", `{"containerId":"c1","startedAt":"2026-01-02T00:01:00Z"}`)
+	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
+	if b.i.book.Flight != 1 {
+		t.Errorf("in the next run event %d is out, want 1", b.i.book.Flight)
 	}
 }

@@ -52,6 +52,10 @@ func (a *app) listen() {
 	a.conn, a.lines = ours, bufio.NewReader(ours)
 }
 
+// begin begins a run in which the application listens already: what Begin writes is
+// to be read meanwhile, since a pipe holds nothing.
+func (a *app) begin(run string, r channel.Restore) { go a.link.Begin(run, r) }
+
 func (a *app) hears(want string) {
 	a.t.Helper()
 	_ = a.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -93,7 +97,7 @@ func TestLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.listen()
-		a.link.Begin("R1", channel.Restore{Body: []byte(`{"n":3}`), Sequence: 3})
+		a.begin("R1", channel.Restore{Body: []byte(`{"n":3}`), Sequence: 3})
 		a.hears(`{"type":"restore","run":"R1","snapshot":{"n":3},"sequence":3}`)
 		a.says(`{"type":"ready","run":"R1","sequence":3}`)
 		if m := a.told(channel.KindReady, 3); m.Resumed {
@@ -138,7 +142,7 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
-	a.link.Begin("R1", channel.Restore{})
+	a.begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 	a.says(`{"type":"ready","run":"R1","sequence":0}`)
 	go func() {
@@ -180,7 +184,7 @@ func TestLongLine(t *testing.T) {
 			t.Parallel()
 			a := newApp(t)
 			a.listen()
-			a.link.Begin("R1", channel.Restore{})
+			a.begin("R1", channel.Restore{})
 			a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 			a.says(`{"type":"ready","run":"R1","sequence":6}`)
 			a.told(channel.KindReady, 6)
@@ -207,7 +211,7 @@ func TestLongestLine(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
-	a.link.Begin("R1", channel.Restore{})
+	a.begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 	line := `{"type":"snapshot","run":"R1","sequence":1,"snapshot":""}`
 	a.says(strings.Replace(line, `""`, `"`+strings.Repeat("x", channel.MaxLine-len(line))+`"`, 1))
@@ -219,7 +223,7 @@ func TestEndlessLine(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
-	a.link.Begin("R1", channel.Restore{})
+	a.begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 	part := strings.Repeat("x", 1<<20)
 	for range channel.MaxFile>>20 + 16 {
@@ -262,7 +266,7 @@ func TestGarbage(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
-	a.link.Begin("R1", channel.Restore{})
+	a.begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 	for n := range 1000 {
 		a.says([]string{"garbage {{{", `{"type":"lost"}`, `{"type":"refused"}`, "[]", "\x00\xff"}[n%5])
@@ -282,7 +286,7 @@ func TestLongErrorIsClipped(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.listen()
-	a.link.Begin("R1", channel.Restore{})
+	a.begin("R1", channel.Restore{})
 	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
 	a.says(`{"type":"error","run":"R1","message":"` + strings.Repeat("ä", 1<<20) + `"}`)
 	if m := a.told(channel.KindError, 0); len(m.Text) > 5000 || !strings.HasSuffix(m.Text, "ä…") {

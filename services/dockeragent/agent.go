@@ -30,6 +30,9 @@ const (
 	exportTime = 2 * time.Second
 	// gateTime bounds how long app.ready waits for docker.start.
 	gateTime = 2 * time.Second
+	// readyTime is how long an application may take to be ready before it is told of;
+	// half of a start timeout that is shorter than twice that.
+	readyTime = 2 * time.Second
 	// runKey precedes a container's id in what the journal knows of its run.
 	runKey = "run:"
 	// engineKey is the journal's entry for the engine that all others are of.
@@ -324,10 +327,11 @@ func (a *agent) append(e journal.Entry) (uint64, error) {
 // open makes the link of a container's next or present run and dials at once.
 func (a *agent) open(id string, t observe.Told, c engine.Container, target label.Target) *run {
 	r := &run{id: id, instance: t.Instance, before: t.StartedAt, delivered: map[uint64]delivery{}}
+	patience := min(readyTime, time.Duration(target.Options.StartTimeout)*time.Millisecond/2)
 	log := a.log.With("instance", t.Instance, "container", id[:min(12, len(id))])
 	r.link = channel.Dial(a.ctx, func(ctx context.Context) (net.Conn, error) {
 		return a.engine.DialSocket(ctx, c, target.Socket)
-	}, log, func(m channel.Message) { a.heard(r, m) })
+	}, patience, log, func(m channel.Message) { a.heard(r, m) })
 	a.mu.Lock()
 	old := a.links[id]
 	a.links[id] = r
@@ -363,9 +367,9 @@ func (a *agent) begin(r *run, state runState, body []byte, resume bool) {
 }
 
 // heard journals what an application says. It is called by the link's reader, one
-// message at a time.
+// message at a time, and by its watch for KindUnready.
 func (a *agent) heard(r *run, m channel.Message) {
-	if m.Kind == channel.KindReady && !a.started(r.id, m.Run) {
+	if (m.Kind == channel.KindReady || m.Kind == channel.KindUnready) && !a.started(r.id, m.Run) {
 		return
 	}
 	r.mu.Lock()
@@ -407,6 +411,11 @@ func (a *agent) heard(r *run, m channel.Message) {
 		return
 	case channel.KindLost:
 		o = observation(r.instance, r.id, "app.lost", map[string]any{"run": m.Run, "message": m.Text})
+	case channel.KindUnready:
+		if r.state.Ready {
+			return // It was ready while this was waiting for its turn.
+		}
+		o = observation(r.instance, r.id, "app.unready", map[string]any{"run": m.Run, "message": m.Text})
 	}
 	e.Observations = []journal.Observation{o}
 	_, _ = a.append(e) // A failure ends the service.

@@ -3,6 +3,11 @@
 package dockeragent
 
 import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,5 +85,33 @@ func TestCommandForARunToldByItsStamp(t *testing.T) {
 	run, _ := field(c.find("web", "app.ready", 1), "run").(string)
 	if run == told || run != field(c.find("web", "docker.inspect", 1), "startedAt") {
 		t.Errorf("app.ready of %s, the start was told with %s", run, told)
+	}
+}
+
+// deaf is an engine whose applications do not listen.
+type deaf struct{ *engine.Fake }
+
+func (deaf) DialSocket(context.Context, engine.Container, string) (net.Conn, error) {
+	return nil, fmt.Errorf("dial /run/chartroom/web.sock: %w", &net.OpError{Op: "dial", Net: "unix", Err: syscall.ENOENT})
+}
+
+// A run whose application does not listen is told of, well before the start timeout.
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), deaf{f})
+	spec := appSpec("web")
+	spec["labels"] = map[string]string{"chartroom.start-timeout": "100ms"} // Nobody here ends it for that.
+	id := created(c, "web", spec)
+	c.done(c.command("web", id, "start", nil))
+	o := c.find("web", "app.unready", 1)
+	if want := "nobody listens: dial /run/chartroom/web.sock: dial unix: no such file or directory"; field(o, "message") != want {
+		t.Errorf("app.unready: %s, want %q", o.GetDataJson(), want)
+	}
+	if run := field(c.find("web", "docker.start", 1), "startedAt"); field(o, "run") != run {
+		t.Errorf("app.unready: %s, the run is %v", o.GetDataJson(), run)
+	}
+	if events := c.events("web"); slices.Index(events, "app.unready") < slices.Index(events, "docker.start") {
+		t.Errorf("it comes before the start: %v", events)
 	}
 }

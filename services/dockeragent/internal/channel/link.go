@@ -11,7 +11,8 @@
 // bounded to 4 MiB; a longer one is read to its end, not kept, and told as [KindRefused], and
 // so is the first line of a run that is no message. When a connection breaks while the run
 // goes on, it is dialled again and resumed, and [KindLost] tells when that takes
-// longer than 250 ms. Messages of another run are dropped.
+// longer than 250 ms. Messages of another run are dropped. A second goroutine waits
+// with the application to be ready, and tells [KindUnready] once if that takes long.
 package channel
 
 import (
@@ -68,6 +69,8 @@ const (
 	KindError    Kind = "error"
 	KindRefused  Kind = "refused"
 	KindLost     Kind = "lost"
+	// KindUnready: the run has begun a while ago, and the application has not said ready.
+	KindUnready Kind = "unready"
 )
 
 // Message is what came from the application, or is to be told of the channel.
@@ -125,7 +128,9 @@ type Link struct {
 	done   chan struct{}
 
 	mu      sync.Mutex
+	begun   chan struct{} // closed by the first Begin
 	conn    net.Conn
+	failed  error         // why the last dial failed; nil after one that did not
 	reading chan struct{} // closed when the present connection is read to its end
 	run     string
 	restore *Restore
@@ -140,11 +145,18 @@ type Link struct {
 }
 
 // Dial makes a Link and begins to dial at once. emit is called with what comes
-// from the application, one at a time. Close it.
-func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), log *slog.Logger, emit func(Message)) *Link {
+// from the application, one at a time; only KindUnready, which is due when the
+// application is not ready patience after Begin, may come beside another. Close it.
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), patience time.Duration, log *slog.Logger, emit func(Message)) *Link {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Link{dial: dial, emit: emit, log: log, cancel: cancel, done: make(chan struct{}), told: map[string]bool{}}
-	go l.loop(ctx)
+	l := &Link{dial: dial, emit: emit, log: log, cancel: cancel, done: make(chan struct{}), begun: make(chan struct{}), told: map[string]bool{}}
+	go func() {
+		defer close(l.done)
+		var watch sync.WaitGroup
+		defer watch.Wait()
+		watch.Go(func() { l.watch(ctx, patience) })
+		l.loop(ctx)
+	}()
 	return l
 }
 
@@ -152,6 +164,9 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), log
 // is a connection. In a run that has begun it restores anew.
 func (l *Link) Begin(run string, r Restore) {
 	l.mu.Lock()
+	if l.run == "" {
+		close(l.begun)
+	}
 	l.run, l.restore = run, &r
 	again := l.sent
 	l.sent, l.open = false, false
@@ -217,13 +232,48 @@ func (l *Link) Close() {
 // Done is closed when nothing more will be handed over.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
+// watch tells when the application is not ready for long.
+func (l *Link) watch(ctx context.Context, patience time.Duration) {
+	select {
+	case <-l.begun:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(patience):
+	case <-ctx.Done():
+		return
+	}
+	l.mu.Lock()
+	m := Message{Kind: KindUnready, Run: l.run}
+	waits := !l.ready && !l.closed
+	var refused *net.OpError
+	switch {
+	case l.conn != nil:
+		m.Text = "it took the connection and has not answered restore with ready"
+	case l.failed == nil:
+		m.Text = "it closes the connection before it has said ready"
+	case errors.As(l.failed, &refused):
+		m.Text = fmt.Sprintf("nobody listens: %v", l.failed)
+	default:
+		m.Text = fmt.Sprintf("the agent cannot connect: %v", l.failed)
+	}
+	l.mu.Unlock()
+	if waits {
+		m.Text = clip(m.Text)
+		l.emit(m)
+	}
+}
+
 func (l *Link) loop(ctx context.Context) {
-	defer close(l.done)
 	began, pause, broke := time.Now(), dialFirst, time.Time{}
 	told := false
 	again := dialFirst // the pause after a connection
 	for ctx.Err() == nil {
 		conn, err := l.dial(ctx)
+		l.mu.Lock()
+		l.failed = err
+		l.mu.Unlock()
 		if err != nil {
 			if errors.Is(err, engine.ErrNoMount) && !told {
 				told = true

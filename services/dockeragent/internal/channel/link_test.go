@@ -5,7 +5,7 @@ package channel_test
 import (
 	"bufio"
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -19,6 +19,9 @@ import (
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 	"github.com/google/go-cmp/cmp"
 )
+
+// patience is how long an application may take to be ready before it is told of.
+const patience = 2 * time.Second
 
 // app is the application's side, driven by hand.
 type app struct {
@@ -38,9 +41,9 @@ func newApp(t *testing.T) *app {
 		case c := <-a.conns:
 			return c, nil
 		default:
-			return nil, fmt.Errorf("connection refused")
+			return nil, &net.OpError{Op: "dial", Net: "unix", Err: errors.New("connection refused")}
 		}
-	}, slog.New(slog.DiscardHandler), func(m channel.Message) { a.got <- m })
+	}, patience, slog.New(slog.DiscardHandler), func(m channel.Message) { a.got <- m })
 	t.Cleanup(func() { a.link.Close(); <-a.link.Done() })
 	return a
 }
@@ -135,6 +138,64 @@ func TestLink(t *testing.T) {
 		a.listen()
 		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
 	})
+}
+
+// An application that is not ready for long is told of, once a run; one that was
+// ready, or whose run is over, is not.
+func TestUnready(t *testing.T) {
+	t.Parallel()
+	const restore = `{"type":"restore","run":"R1","snapshot":null,"sequence":0}`
+	for name, test := range map[string]struct {
+		does func(*app)
+		want string // empty for nothing
+	}{
+		"nobody listens": {func(*app) {}, "nobody listens: dial unix: connection refused"},
+		"it is silent": {func(a *app) {
+			a.listen()
+			a.hears(restore)
+		}, "it took the connection and has not answered restore with ready"},
+		"it hangs up": {func(a *app) {
+			for range 11 { // and then it is asked after a pause of a second
+				a.listen()
+				a.hears(restore)
+				_ = a.conn.Close()
+			}
+		}, "it closes the connection before it has said ready"},
+		"it is ready": {func(a *app) {
+			time.Sleep(patience / 2)
+			a.listen()
+			a.hears(restore)
+			a.says(`{"type":"ready","run":"R1","sequence":0}`)
+			a.told(channel.KindReady, 0)
+			_ = a.conn.Close()
+		}, ""},
+		"it has died": {func(a *app) {
+			time.Sleep(patience / 2)
+			a.link.Close()
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a := newApp(t)
+				time.Sleep(time.Minute) // Before the run nobody waits.
+				a.link.Begin("R1", channel.Restore{})
+				begun := time.Now()
+				test.does(a)
+				if test.want != "" {
+					if m := a.told(channel.KindUnready, 0); m.Run != "R1" || m.Text != test.want || time.Since(begun) != patience {
+						t.Errorf("told %+v after %v, want %q", m, time.Since(begun), test.want)
+					}
+				}
+				time.Sleep(time.Minute)
+				for len(a.got) > 0 {
+					if m := <-a.got; m.Kind == channel.KindUnready {
+						t.Errorf("told %+v as well", m)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestDrain: what was written before the death is handed over before Drain returns.

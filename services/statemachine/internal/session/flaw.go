@@ -12,7 +12,8 @@ import (
 
 // flaw is something wrong with what the application says on its channel, or with
 // the file that it writes. It is shown beside the findings about labels until the application has done better:
-// a snapshot that could not be kept until one is, any other until the next run.
+// a snapshot that could not be kept until one is, a start that is not ready until one
+// is or until there is no channel any more, any other until the next run.
 type flaw struct {
 	// Code is the agent's, such as "snapshot.too-large", or "snapshot.failed" for a
 	// file that the engine did not give; one flaw a code.
@@ -27,7 +28,11 @@ const flawsKept = 8
 const (
 	flawedSnapshot = "snapshot."
 	flawedMessage  = "message."
+	flawedStart    = "start."
 )
+
+// unready is the code of a run that has begun and is not ready after a while.
+const unready = flawedStart + "unready"
 
 // refused takes in that the agent did not take something which the application
 // said. Nothing moves: the events since the newest snapshot stay in the queue.
@@ -43,6 +48,12 @@ func (t *turn) refused(data map[string]any) {
 			message += "; none is kept, so it would come back without its state"
 		}
 	}
+	t.flawed(code, message)
+}
+
+// flawed notes a flaw, in the place of one with its code.
+func (t *turn) flawed(code, message string) {
+	book := &t.instance.book
 	t.mended(code)
 	if len(book.Flaws) < flawsKept {
 		book.Flaws = append(book.Flaws, flaw{Code: code, Message: message})
@@ -60,6 +71,7 @@ var fixes = map[string]string{
 	"snapshot.failed":    "see that the application writes the file that chartroom.snapshot=file:/PATH names, in the container",
 	"snapshot.no-room":   "see why the agent's snapshots are not stored, or give it more room on its disk",
 	"message.too-large":  "send less in one message",
+	unready:              "listen at $CHARTROOM_SOCKET, and answer restore with ready: docs/application-contract.md",
 	"message.unknown":    "write one JSON object a line, as docs/application-contract.md says; logs belong to standard output",
 }
 
@@ -67,7 +79,11 @@ var fixes = map[string]string{
 func (i *Instance) findings() []*fleetv1.Finding {
 	out := slices.Clone(i.view.GetFindings())
 	for _, f := range i.book.Flaws {
-		out = append(out, &fleetv1.Finding{Code: f.Code, Message: f.Message, Fix: fixes[f.Code], Severity: fleetv1.Severity_SEVERITY_ERROR})
+		severity := fleetv1.Severity_SEVERITY_ERROR
+		if f.Code == unready {
+			severity = fleetv1.Severity_SEVERITY_WARNING // It may yet be.
+		}
+		out = append(out, &fleetv1.Finding{Code: f.Code, Message: f.Message, Fix: fixes[f.Code], Severity: severity})
 	}
 	if f := i.suspension(); f != nil {
 		out = append(out, f)

@@ -109,3 +109,47 @@ func TestRefusedMessage(t *testing.T) {
 		t.Errorf("findings of a container that is gone: %v", codes)
 	}
 }
+
+// That a run is not ready yet is a warning until one is, also when it has ended, and
+// changes nothing of what the chart says.
+func TestUnready(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	const data = `{"message":"nobody listens: dial /run/chartroom/web.sock"}`
+	begin := func(at string) {
+		b.i.view.Target.Channel = "socket"
+		b.say("docker.start", `{"startedAt":"`+at+`"}`)
+	}
+	begin("2026-01-02T00:00:00Z")
+	why := b.i.render().GetWhy()
+	log := b.say("app.unready", data).GetLog()
+	if len(log) != 1 || log[0].GetSeverity() != fleetv1.Severity_SEVERITY_INFO || log[0].GetSummary() != "Not ready yet: nobody listens: dial /run/chartroom/web.sock." {
+		t.Errorf("log %v", log)
+	}
+	if now := b.i.render().GetWhy(); now != why {
+		t.Errorf("it was %q and is %q", why, now)
+	}
+	f := b.i.render().GetFindings()
+	if len(f) != 1 || f[0].GetCode() != "start.unready" || f[0].GetSeverity() != fleetv1.Severity_SEVERITY_WARNING ||
+		f[0].GetMessage() != "the application is not ready: nobody listens: dial /run/chartroom/web.sock" || f[0].GetFix() == "" {
+		t.Fatalf("findings %v", f)
+	}
+	b.say("docker.die", `{"startedAt":"2026-01-02T00:00:00Z","exitCode":1}`)
+	begin("2026-01-02T00:00:01Z")
+	if diff := cmp.Diff([]string{"start.unready"}, b.codes()); diff != "" {
+		t.Errorf("findings of the next run (-want +got):\n%s", diff)
+	}
+	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
+	b.say("app.unready", data) // late
+	if codes := b.codes(); codes != nil {
+		t.Errorf("findings of one that is ready: %v", codes)
+	}
+	b.say("docker.die", `{"startedAt":"2026-01-02T00:00:01Z","exitCode":1}`)
+	begin("2026-01-02T00:00:02Z")
+	b.say("app.unready", data)
+	b.i.view.Target.Channel = "none"
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:03Z"}`)
+	if codes := b.codes(); codes != nil {
+		t.Errorf("findings of one without a channel: %v", codes)
+	}
+}

@@ -264,6 +264,9 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		t.endRun()
 		t.supersede("start")
 		t.mended(flawedMessage)
+		if i.view.GetTarget().GetChannel() != "socket" {
+			t.mended(flawedStart)
+		}
 	case "docker.inspect":
 		if running, _ := data["running"].(bool); running {
 			t.startedAt(data["startedAt"])
@@ -288,8 +291,13 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		t.startedAt(data["run"])
 		i.book.Ready, i.book.Stalled = true, false
 		i.book.Restored = number(data["snapshot"])
+		t.mended(flawedStart)
 		t.overtaken(number(data["sequence"]))
 		t.rewind(number(data["sequence"]))
+	case "app.unready":
+		if message, _ := data["message"].(string); !i.book.Ready {
+			t.flawed(unready, "the application is not ready: "+message)
+		}
 	case "app.refused":
 		t.refused(data)
 	case "error.docker.take_snapshot":

@@ -12,7 +12,7 @@ import (
 const wordsShown = 200
 
 // words is what the application said of itself, as a sentence: that it refused an
-// event, sent one out, or reports a fault. It is empty for everything else.
+// event, sent one out, or reports a fault, or is not ready. It is empty for everything else.
 func words(s stimulus) string {
 	if s.origin != "observation" {
 		return ""
@@ -29,6 +29,10 @@ func words(s stimulus) string {
 	case "app.error":
 		if message, _ := data["message"].(string); message != "" {
 			return "The application reports: " + closed(clip(message))
+		}
+	case "app.unready":
+		if message, _ := data["message"].(string); message != "" {
+			return "Not ready yet: " + closed(clip(message))
 		}
 	}
 	return ""

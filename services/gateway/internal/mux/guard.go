@@ -7,9 +7,13 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +32,10 @@ const cookieName = "chartroom"
 // strangerTime is how long the body of a request may take that was not let in: no
 // more than its header may.
 const strangerTime = 10 * time.Second
+
+// bodyTime is how long the body of any other request may take, but for gRPC, which
+// streams. Without a bound a client that stops sending holds its connection for ever.
+const bodyTime = 30 * time.Second
 
 var (
 	//go:embed login.html
@@ -86,6 +94,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		stream.WriteError(w, err)
 		return
 	}
+	bound(w, r)
 	g.closed.ServeHTTP(w, r)
 }
 
@@ -108,6 +117,30 @@ func (g *guard) grpc(w http.ResponseWriter, r *http.Request, srv *grpc.Server) {
 // answers that are given at once, since a request ends when the time is over.
 func hurry(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTime))
+}
+
+// errBodyTime is what reading a body gives when its time is over.
+var errBodyTime = fmt.Errorf("the body did not come within %v", bodyTime)
+
+// bound bounds the time for the body of r. Once that has come net/http forgets the
+// bound: the answer may take as long as it does.
+func bound(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		r.Body = boundBody{r.Body}
+	}
+}
+
+// boundBody is a body that says what is wrong when its time is over.
+type boundBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b boundBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errBodyTime
+	}
+	return n, err
 }
 
 func (g *guard) check(r *http.Request) error {

@@ -21,8 +21,8 @@ func (h *hurried) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// Who was not let in has no connection for as long as he sends no body; who was
-// may stream.
+// Who was not let in has a connection for a shorter time than others while he sends no
+// body.
 func TestStrangersHaveLittleTime(t *testing.T) {
 	t.Parallel()
 	served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
@@ -42,7 +42,7 @@ func TestStrangersHaveLittleTime(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+test.token)
 		before := time.Now()
 		g.ServeHTTP(w, r)
-		if bounded := !w.until.IsZero() && w.until.Before(before.Add(time.Minute)); bounded != test.bounded {
+		if bounded := !w.until.IsZero() && w.until.Before(before.Add(bodyTime)); bounded != test.bounded {
 			t.Errorf("POST %s with the token %q: a bound is %v, want %v", test.path, test.token, bounded, test.bounded)
 		}
 	}

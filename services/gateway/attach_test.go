@@ -46,6 +46,7 @@ func TestAttachSocketRefuses(t *testing.T) {
 		{"nobody", "/v1/instances/nobody:attach", "", "INSTANCE_UNKNOWN"},
 		{"stopped", "/v1/instances/ended:attach", "", "STATE_REFUSES"},
 		{"observed only", "/v1/instances/observed:attach", "", "UNMANAGED"},
+		{"no UTF-8", "/v1/instances/%ff:attach", "", "ARGUMENT_INVALID"},
 		{"nonsense", "/v1/instances/bot0:attach", `{"date": 1}`, "ARGUMENT_INVALID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

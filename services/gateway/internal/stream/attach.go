@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"google.golang.org/grpc"
@@ -61,6 +62,9 @@ func Attach(fleet grpc.ClientConnInterface, logger *slog.Logger) http.Handler {
 // attach joins the socket and the streams of the target until those end (nil), or the
 // client leaves.
 func (s *socket) attach(socketCtx context.Context, client fleetv1.FleetServiceClient, id string) error {
+	if !utf8.ValidString(id) {
+		return rpc.Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_ARGUMENT_INVALID, "the address is not UTF-8")
+	}
 	// A read that is cut off would close the socket before its last words.
 	ctx, cancel := context.WithCancelCause(socketCtx)
 	defer cancel(nil)

@@ -531,18 +531,10 @@ func TestPipes(t *testing.T) {
 	run1 := field(c.find("web", "docker.start", 1), "startedAt").(string)
 	c.find("web", "app.ready", 1)
 	c.done(c.command("web", id, "deliver", nil, deliver(1, "hello", run1)))
-	open := func(name string, kind agentv1.PipeKind, follow bool) *pipeEnd {
-		p := &pipeEnd{input: make(chan *agentv1.PipeResponse, 4), done: make(chan struct{})}
-		c.mu.Lock()
-		c.pipes[name] = p
-		c.mu.Unlock()
-		c.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_OpenPipe{OpenPipe: &agentv1.OpenPipe{PipeId: name, Instance: "web", Kind: kind, Follow: follow}}})
-		return p
-	}
 	c.find("web", "app.answer", 1)
-	logs := open("p1", agentv1.PipeKind_PIPE_KIND_LOGS, true)
+	logs := c.open("p1", agentv1.PipeKind_PIPE_KIND_LOGS)
 	c.until("the log line", func() bool { return strings.Contains(logs.out.String(), "processed 1 hello") })
-	attach := open("p2", agentv1.PipeKind_PIPE_KIND_ATTACH, true)
+	attach := c.open("p2", agentv1.PipeKind_PIPE_KIND_ATTACH)
 	attach.input <- &agentv1.PipeResponse{Data: []byte("typed\n")}
 	c.until("the echo", func() bool { return strings.Contains(attach.out.String(), "typed") })
 	if err := f.HostKill(id); err != nil {
@@ -550,6 +542,30 @@ func TestPipes(t *testing.T) {
 	}
 	<-logs.done
 	<-attach.done
+}
+
+// Whoever asks for a pipe too many is told so, however many ask at once; they were
+// told that the agent is away.
+func TestPipesTooManyAreToldSo(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	start(t, c, t.TempDir(), f)
+	id := created(c, "web", appSpec("web"))
+	c.done(c.command("web", id, "start", nil))
+	run := field(c.find("web", "app.ready", 1), "run").(string)
+	c.done(c.command("web", id, "deliver", nil, deliver(1, "hello", run)))
+	c.find("web", "app.answer", 1)
+	for n := range 64 {
+		p := c.open(fmt.Sprint("open", n), agentv1.PipeKind_PIPE_KIND_LOGS)
+		c.until("the log line", func() bool { return p.out.Len() > 0 })
+	}
+	var refused []*pipeEnd
+	for n := range 64 {
+		refused = append(refused, c.open(fmt.Sprint("refused", n), agentv1.PipeKind_PIPE_KIND_LOGS))
+	}
+	for _, p := range refused {
+		c.until("the refusal", func() bool { return strings.Contains(p.err, "too many pipes") })
+	}
 }
 
 // A server that has lost what it knew is told how far the application is, before

@@ -208,6 +208,16 @@ func (c *centre) GetBlob(r *agentv1.GetBlobRequest, s agentv1.AgentService_GetBl
 	return nil
 }
 
+// open asks the agent for a pipe to the instance web.
+func (c *centre) open(name string, kind agentv1.PipeKind) *pipeEnd {
+	p := &pipeEnd{input: make(chan *agentv1.PipeResponse, 4), done: make(chan struct{})}
+	c.mu.Lock()
+	c.pipes[name] = p
+	c.mu.Unlock()
+	c.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_OpenPipe{OpenPipe: &agentv1.OpenPipe{PipeId: name, Instance: "web", Kind: kind, Follow: true}}})
+	return p
+}
+
 func (c *centre) Pipe(s agentv1.AgentService_PipeServer) error {
 	m, err := s.Recv()
 	if err != nil {

@@ -29,7 +29,16 @@ func (c *Client) pipe(ctx context.Context, open *agentv1.OpenPipe) {
 		defer func() { <-c.pipes }()
 	default:
 		_ = s.Send(&agentv1.PipeRequest{Error: "too many pipes are open on this host"})
-		_ = s.CloseSend()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for { // ends with the server's side, or with ctx
+				if _, err := s.Recv(); err != nil {
+					return
+				}
+			}
+		}()
+		part(s, over)
 		return
 	}
 	in, input := io.Pipe()
@@ -67,16 +76,21 @@ func (c *Client) pipe(ctx context.Context, open *agentv1.OpenPipe) {
 		_ = s.Send(&agentv1.PipeRequest{Error: err.Error()})
 		mu.Unlock()
 	}
+	part(s, over)
+}
+
+// pipeFarewell bounds how long the server may take to read the rest of a pipe.
+const pipeFarewell = 5 * time.Second
+
+// part ends the agent's side of a pipe and waits until the server's is over: what is
+// still on its way would be thrown away with the stream.
+func part(s agentv1.AgentService_PipeClient, over <-chan struct{}) {
 	_ = s.CloseSend()
-	// Cancelling would throw away what is still on its way.
 	select {
 	case <-over:
 	case <-time.After(pipeFarewell):
 	}
 }
-
-// pipeFarewell bounds how long the server may take to read the rest of a pipe.
-const pipeFarewell = 5 * time.Second
 
 type pipeWriter struct {
 	s      agentv1.AgentService_PipeClient

@@ -58,12 +58,14 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 		w.name = w.args.Name
 	}
 	if !begun {
-		if c.Verb != "create" && c.Verb != "start" {
-			// What was told may lag behind: the begin must name the run that is there.
+		runs := w.told.Status == "running" || w.told.Status == "paused"
+		if c.Verb != "create" && (c.Verb != "start" || runs) {
+			// What was told may lag behind: the begin must name the run that is there,
+			// and a start must know that it is over.
 			if w.in, err = a.engine.Inspect(ctx, c.ContainerID); err != nil {
 				return nil, err
 			}
-			w.told.StartedAt, w.told.FinishedAt = w.in.State.StartedAt, w.in.State.FinishedAt
+			w.found(w.in)
 		}
 		w.rec = journal.Command{
 			ID: c.ID, Verb: c.Verb, Instance: c.Instance, ContainerID: c.ContainerID,
@@ -98,6 +100,13 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 	})
 	a.point("called", c.Verb)
 	return extra, err
+}
+
+// found takes what inspect says for what was told.
+func (w *act) found(in engine.Container) {
+	s := in.State
+	w.in = in
+	w.told.Status, w.told.StartedAt, w.told.FinishedAt, w.told.ExitCode = s.Status, s.StartedAt, s.FinishedAt, s.ExitCode
 }
 
 // point is where a test may let the agent die.
@@ -147,6 +156,7 @@ func (a *agent) resolve(ctx context.Context, w *act, extra *map[string]any) (boo
 		return true, a.engine.Join(ctx, in.ID, w.ContainerID)
 	case "start":
 		if sameRun {
+			w.found(in)
 			return false, nil
 		}
 		return true, a.restored(ctx, w, in)
@@ -304,7 +314,7 @@ func (a *agent) start(ctx context.Context, w *act) error {
 	}
 	var r *run
 	if w.target.Channel == "socket" {
-		r = a.open(w.ContainerID, w.told, w.in, w.target)
+		r = a.open(w.ContainerID, w.told, w.in, w.target, runState{})
 		a.mu.Lock()
 		r.planned, r.plan = true, &plan{number: w.args.Snapshot, snapshot: w.Snapshot, body: body}
 		a.mu.Unlock()
@@ -384,7 +394,7 @@ func (a *agent) restored(ctx context.Context, w *act, in engine.Container) error
 		return err
 	}
 	if r == nil && w.target.Channel == "socket" {
-		r = a.open(w.ContainerID, observe.Told{Instance: w.Instance}, in, w.target)
+		r = a.open(w.ContainerID, observe.Told{Instance: w.Instance}, in, w.target, runState{})
 	}
 	return a.restoredWith(w, in, r, body)
 }

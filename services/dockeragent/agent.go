@@ -3,14 +3,10 @@
 package dockeragent
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
-	"net"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +24,10 @@ const (
 	drainTime = 100 * time.Millisecond
 	// exportTime bounds how long it waits for a file to be copied out.
 	exportTime = 2 * time.Second
+	// inspectTime bounds the question whether a run goes on before its channel is
+	// resumed, inspectPause is between two of them.
+	inspectTime  = 5 * time.Second
+	inspectPause = 100 * time.Millisecond
 	// gateTime bounds how long app.ready waits for docker.start.
 	gateTime = 2 * time.Second
 	// readyTime is how long an application may take to be ready before it is told of;
@@ -66,45 +66,6 @@ type agent struct {
 	trace      map[string]string // traceparent of commands in flight
 	digests    map[string]string // of the file snapshot told last, by container
 }
-
-// runState is what the journal knows of the present run of a container with a
-// socket, so that an agent that comes back can go on with it.
-type runState struct {
-	Run string `json:"run"`
-	// Number is the snapshot restored; 0 for a clean start.
-	Number   uint64            `json:"number,omitempty"`
-	Snapshot *journal.Snapshot `json:"snapshot,omitempty"`
-	// Ready is true once the application was ready: from then on it is resumed.
-	Ready bool `json:"ready,omitempty"`
-}
-
-// run is a link with what belongs to it.
-type run struct {
-	id       string
-	instance string
-	link     *channel.Link
-	// before is the StartedAt of the run before: its death does not concern this link.
-	before string
-
-	// plan is what a start of ours begins the run with; guarded by the agent's mu,
-	// taken by whoever learns of the start first.
-	plan    *plan
-	planned bool
-
-	mu        sync.Mutex // held while something is journaled for the run
-	over      bool
-	state     runState
-	cursor    uint64 // the newest event that the application has processed
-	delivered map[uint64]delivery
-}
-
-type plan struct {
-	number   uint64
-	snapshot *journal.Snapshot
-	body     []byte
-}
-
-type delivery struct{ command, traceparent string }
 
 // known reads what the journal knows, once, before anything runs.
 func (a *agent) known() (told map[string]observe.Told, engineID string) {
@@ -185,6 +146,9 @@ func (a *agent) sink(outs []observe.Out) error {
 	}
 	if err := write(); err != nil {
 		return err
+	}
+	for _, l := range later {
+		a.point("journaled", l.Observation.Event)
 	}
 	a.mu.Lock()
 	for _, l := range later {
@@ -322,195 +286,6 @@ func (a *agent) append(e journal.Entry) (uint64, error) {
 		a.fail(err)
 	}
 	return last, err
-}
-
-// open makes the link of a container's next or present run and dials at once.
-func (a *agent) open(id string, t observe.Told, c engine.Container, target label.Target) *run {
-	r := &run{id: id, instance: t.Instance, before: t.StartedAt, delivered: map[uint64]delivery{}}
-	patience := min(readyTime, time.Duration(target.Options.StartTimeout)*time.Millisecond/2)
-	log := a.log.With("instance", t.Instance, "container", id[:min(12, len(id))])
-	r.link = channel.Dial(a.ctx, func(ctx context.Context) (net.Conn, error) {
-		return a.engine.DialSocket(ctx, c, target.Socket)
-	}, patience, log, func(m channel.Message) { a.heard(r, m) })
-	a.mu.Lock()
-	old := a.links[id]
-	a.links[id] = r
-	a.mu.Unlock()
-	if old != nil {
-		old.link.Close()
-	}
-	return r
-}
-
-// begin names the run of a link and restores; state goes into the journal with
-// what is appended next.
-func (a *agent) begin(r *run, state runState, body []byte, resume bool) {
-	r.mu.Lock()
-	r.state = state
-	r.mu.Unlock()
-	restore := channel.Restore{Body: body, Resume: resume}
-	if state.Snapshot != nil {
-		restore.Sequence = state.Snapshot.Sequence
-	}
-	r.link.Begin(state.Run, restore)
-	a.mu.Lock()
-	a.runs[r.id] = state
-	t := a.told[r.id]
-	over := t.StartedAt == state.Run && t.Status != "running" && t.Status != "paused"
-	if over && a.links[r.id] == r {
-		delete(a.links, r.id)
-	}
-	a.mu.Unlock()
-	if over {
-		r.link.Close()
-	}
-}
-
-// heard journals what an application says. It is called by the link's reader, one
-// message at a time, and by its watch for KindUnready.
-func (a *agent) heard(r *run, m channel.Message) {
-	if (m.Kind == channel.KindReady || m.Kind == channel.KindUnready) && !a.started(r.id, m.Run) {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return
-	}
-	e := journal.Entry{}
-	var o journal.Observation
-	switch m.Kind {
-	case channel.KindReady:
-		r.state.Ready, r.cursor = true, m.Sequence
-		o = observation(r.instance, r.id, "app.ready", map[string]any{
-			"run": m.Run, "sequence": m.Sequence, "snapshot": r.state.Number, "resumed": m.Resumed,
-		})
-		state := r.state
-		state.Snapshot = nil // From now on it is resumed.
-		if b, err := json.Marshal(state); err == nil {
-			e.Known = map[string]json.RawMessage{runKey + r.id: b}
-		}
-	case channel.KindAnswer:
-		r.cursor = max(r.cursor, m.Sequence)
-		data := map[string]any{"run": m.Run, "sequence": m.Sequence, "error": m.Error}
-		o = observation(r.instance, r.id, "app.answer", data)
-		d := r.delivered[m.Sequence]
-		delete(r.delivered, m.Sequence)
-		o.CommandID, o.Traceparent = d.command, d.traceparent
-	case channel.KindSnapshot:
-		a.heardSnapshot(r, m)
-		return
-	case channel.KindEvent:
-		o = observation(r.instance, r.id, "app.event", map[string]any{
-			"run": m.Run, "ordinal": m.Ordinal, "cause": m.Cause, "name": m.Name, "data": m.Data,
-		})
-	case channel.KindError:
-		o = observation(r.instance, r.id, "app.error", map[string]any{"run": m.Run, "message": m.Text})
-	case channel.KindRefused:
-		_ = a.tellRefused(r.id, r.instance, m.Run, m.Code, m.Text)
-		return
-	case channel.KindLost:
-		o = observation(r.instance, r.id, "app.lost", map[string]any{"run": m.Run, "message": m.Text})
-	case channel.KindUnready:
-		if r.state.Ready {
-			return // It was ready while this was waiting for its turn.
-		}
-		o = observation(r.instance, r.id, "app.unready", map[string]any{"run": m.Run, "message": m.Text})
-	}
-	e.Observations = []journal.Observation{o}
-	_, _ = a.append(e) // A failure ends the service.
-}
-
-// tellCursors says how far the applications of the present runs are, for a server
-// whose store may be older than they.
-func (a *agent) tellCursors() {
-	a.mu.Lock()
-	links := slices.Collect(maps.Values(a.links))
-	a.mu.Unlock()
-	for _, r := range links {
-		r.mu.Lock()
-		if r.state.Ready && !r.over {
-			_, _ = a.append(journal.Entry{Observations: []journal.Observation{
-				observation(r.instance, r.id, "app.cursor", map[string]any{"run": r.state.Run, "sequence": r.cursor}),
-			}})
-		}
-		r.mu.Unlock()
-	}
-}
-
-func (a *agent) heardSnapshot(r *run, m channel.Message) {
-	r.cursor = max(r.cursor, m.Sequence)
-	body := bytes.Clone(m.Snapshot)
-	if len(body) == 0 {
-		body = []byte("null")
-	}
-	s, err := a.spool.put(body)
-	if err != nil {
-		_ = a.tellRefused(r.id, r.instance, m.Run, noRoom, err.Error())
-		return
-	}
-	s.Sequence, s.Run = m.Sequence, m.Run
-	_ = a.tellSnapshot(r.id, r.instance, s)
-}
-
-// started waits until docker.start of the run was told: the chart must hear of it
-// before it hears that the application is ready. False means that the run is over.
-func (a *agent) started(id, run string) bool {
-	timer := time.NewTimer(gateTime)
-	defer timer.Stop()
-	for {
-		a.mu.Lock()
-		t, changed := a.told[id], a.changed
-		a.mu.Unlock()
-		if t.StartedAt == run && (t.Status == "running" || t.Status == "paused") {
-			return true
-		}
-		if t.StartedAt == run && t.Status != "created" {
-			return false
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return true // Better out of order than never.
-		case <-a.ctx.Done():
-			return false
-		}
-	}
-}
-
-// resume goes on with the runs that were under way when the agent stopped. The
-// engine says which still are: docker.start may not have been told yet.
-func (a *agent) resume(ctx context.Context) {
-	a.mu.Lock()
-	ids := slices.Collect(maps.Keys(a.runs))
-	a.mu.Unlock()
-	for _, id := range ids {
-		a.resumeOne(ctx, id)
-	}
-}
-
-func (a *agent) resumeOne(ctx context.Context, id string) {
-	var in engine.Container
-	if err := retry(ctx, time.Minute, func() (err error) { in, err = a.engine.Inspect(ctx, id); return err }); err != nil {
-		return // It is gone, and the observer tells so.
-	}
-	a.mu.Lock()
-	t, s := a.told[id], a.runs[id]
-	_, linked := a.links[id]
-	a.mu.Unlock()
-	target := label.Parse(in)
-	if linked || !target.Managed || target.Channel != "socket" || in.State.StartedAt != s.Run || !in.State.Live() {
-		return
-	}
-	var body []byte
-	if !s.Ready {
-		if err := retry(ctx, time.Minute, func() (err error) { body, err = a.body(ctx, s.Snapshot); return err }); err != nil {
-			a.log.Error("snapshot to restore cannot be had", "instance", t.Instance, "err", err)
-			return
-		}
-	}
-	r := a.open(id, observe.Told{Instance: t.Instance}, in, target)
-	a.begin(r, s, body, s.Ready)
 }
 
 // body returns the bytes of a snapshot; nil for none.

@@ -297,7 +297,7 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) (map[string]an
 		if r == nil || r.link.Run() != "" && r.link.Run() != t.StartedAt {
 			before := t
 			before.StartedAt = "" // The run is the present one.
-			r = a.open(c.ContainerID, before, in, target)
+			r = a.open(c.ContainerID, before, in, target, runState{})
 		}
 		a.begin(r, runState{Run: t.StartedAt, Number: args.Snapshot, Snapshot: c.Snapshot}, body, args.Resume)
 		return nil, nil

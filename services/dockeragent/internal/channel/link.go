@@ -138,6 +138,7 @@ type Link struct {
 	ready   bool // in this run, at least once
 	open    bool // ready on the present connection
 	closed  bool
+	again   bool // restored anew in its run, and not ready since
 	pending []outgoing
 	told    map[string]bool // what is told once a run
 
@@ -161,7 +162,8 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), pat
 }
 
 // Begin names the run and says what it begins with; it is sent as soon as there
-// is a connection. In a run that has begun it restores anew.
+// is a connection. In a run that has begun it restores anew, and what the application
+// says until it is ready is dropped.
 func (l *Link) Begin(run string, r Restore) {
 	l.mu.Lock()
 	if l.run == "" {
@@ -171,6 +173,7 @@ func (l *Link) Begin(run string, r Restore) {
 	again := l.sent
 	l.sent, l.open = false, false
 	l.ready = l.ready && !again || r.Resume
+	l.again = again
 	l.mu.Unlock()
 	l.sayRestore()
 }
@@ -417,8 +420,12 @@ func (l *Link) take(m Message) {
 	var flush []outgoing
 	if m.Kind == KindReady {
 		m.Resumed = l.restore != nil && l.restore.Resume || l.ready
-		l.ready, l.open = true, true
+		l.ready, l.open, l.again = true, true, false
 		flush, l.pending = l.pending, nil
+	}
+	if l.again && (m.Kind == KindAnswer || m.Kind == KindSnapshot || m.Kind == KindEvent) {
+		l.mu.Unlock()
+		return // of a state that it is about to lose
 	}
 	if m.Kind == KindSnapshot {
 		delete(l.told, SnapshotTooLarge) // The next one that is too large is news.

@@ -343,6 +343,28 @@ func (f *Fake) AppState(id string) (AppState, bool) {
 	return AppState{Count: app.state.Count, List: append([]string(nil), app.state.List...)}, true
 }
 
+// RestartApp starts the simulated application anew inside of its container, without its
+// state, as a supervisor in the image would.
+func (f *Fake) RestartApp(id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := f.find("restart app", id)
+	if err != nil {
+		return err
+	}
+	if c.run == nil || c.run.app == nil {
+		return fmt.Errorf("container %s runs no application", id)
+	}
+	app := c.run.app
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	app.state, app.cursor = AppState{}, 0
+	if app.conn != nil {
+		_ = app.conn.Close()
+	}
+	return nil
+}
+
 func (a *fakeApp) accept() net.Conn {
 	ours, theirs := net.Pipe()
 	a.mu.Lock()

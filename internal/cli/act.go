@@ -289,6 +289,9 @@ func (a *app) waitCommand() *cobra.Command {
 			if state != "" {
 				what = fmt.Sprintf("wait for %s to be %s", args[0], state)
 			}
+			if timeout < 0 {
+				return usagef("--timeout %s is in the past; 0 waits for ever", timeout)
+			}
 			if timeout > 0 {
 				request.Timeout = durationpb.New(timeout)
 			}

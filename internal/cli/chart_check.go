@@ -68,17 +68,33 @@ func (a *app) workerCommand() *cobra.Command {
 // names is loaded from.
 func (a *app) readFile(path string) (document []byte, folder string, err error) {
 	if path == "-" {
-		document, err = io.ReadAll(a.env.Stdin)
+		document, err = readDocument(a.env.Stdin, "standard input")
 		return document, "", err
 	}
-	document, err = os.ReadFile(path)
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", codeError{NotFound, fmt.Errorf("there is no file %s", path)}
 	}
-	if info, failed := os.Stat(path); failed == nil && info.IsDir() {
+	if err != nil {
+		return nil, "", err
+	}
+	defer file.Close()
+	if info, failed := file.Stat(); failed == nil && info.IsDir() {
 		return nil, "", usagef("%s is a folder\nName files: %s", path, filepath.Join(path, "*.scxml"))
 	}
+	document, err = readDocument(file, path)
 	return document, filepath.Dir(path), err
+}
+
+// readDocument reads as much as a document may have, and is an error of usage when
+// there is more: what is read may have no end.
+func readDocument(r io.Reader, name string) ([]byte, error) {
+	most := scxml.DefaultLimits().DocumentBytes
+	document, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err == nil && len(document) > most {
+		err = usagef("%s is no chart: it has more than %d bytes", name, most)
+	}
+	return document, err
 }
 
 func (a *app) lintCommand() *cobra.Command {

@@ -3,8 +3,11 @@
 package cli_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/cli"
 	"github.com/chartroom/chartroom/internal/need"
 	"github.com/chartroom/chartroom/internal/sandbox"
 )
@@ -49,6 +53,32 @@ func files(t *testing.T, texts map[string]string) string {
 		}
 	}
 	return dir
+}
+
+// endless is a file without an end. Reading much more of it than a document may have
+// fails, so that a test of it ends.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read > 8<<20 {
+		return 0, errors.New("read too far")
+	}
+	clear(p)
+	e.read += len(p)
+	return len(p), nil
+}
+
+func TestDocumentWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"lint", "-"}, {"render", "-"}, {"push", "--name", "x", "-"}} {
+		var fault bytes.Buffer
+		code := cli.Main(t.Context(), append([]string{"chart"}, args...), cli.Env{
+			Stdin: &endless{}, Stdout: io.Discard, Stderr: &fault, Getenv: func(string) string { return "" },
+		})
+		if code != int(cli.Usage) || !strings.Contains(fault.String(), "more than 1048576 bytes") {
+			t.Errorf("chart %s: exit code %d: %s", args[0], code, &fault)
+		}
+	}
 }
 
 func TestChartLint(t *testing.T) {

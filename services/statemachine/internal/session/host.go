@@ -17,7 +17,7 @@ const (
 	// gapsKept bounds the gaps of a host that are shown.
 	gapsKept = 20
 	// relistPatience is how long commands wait for an agent to have listed
-	// everything anew before they go all the same.
+	// everything anew, once its journal is taken in, before they go all the same.
 	relistPatience = 15 * time.Second
 
 	reasonAway    = "agent was not connected"
@@ -46,7 +46,8 @@ type host struct {
 	sameEngine bool
 	// consumed says that the journal was taken in up to head.
 	consumed bool
-	// relisting says that nothing is commanded yet; since tells from when.
+	// relisting says that nothing is commanded yet; since tells from when the agent
+	// had nothing else to tell.
 	relisting bool
 	since     time.Time
 	// recovered says that the agent connected since the shard was loaded, when
@@ -104,7 +105,7 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 		v.EngineId, v.EngineVersion, v.EngineApiVersion = engine.GetEngineId(), engine.GetVersion(), engine.GetApiVersion()
 	}
 	h.conn, h.head, h.consumed = j.Conn, hello.GetLastSequence(), false
-	h.relisting, h.since = relist, now
+	h.relisting = relist
 	h.inventory, h.sameEngine = nil, sameEngine
 	if engine != nil {
 		h.inventory = make(map[string]bool, len(hello.GetInventory()))
@@ -152,7 +153,7 @@ func (w *Worker) caughtUp(s *Shard, b *Batch, h *host, now time.Time) {
 	if h.conn == nil || h.consumed || s.mark(id).GetSequence() < h.head {
 		return
 	}
-	h.consumed = true
+	h.consumed, h.since = true, now
 	h.closeGap(now)
 	b.group(s).hosts[id] = true
 	inventory := h.inventory
@@ -201,13 +202,13 @@ func (w *Worker) seen(s *Shard, b *Batch, in *HostSeen, now time.Time) {
 	h.heard(now, in.EngineReachable)
 	b.group(s).hosts[in.Host] = true
 	b.steps++
-	if h.relisting && now.Sub(h.since) >= relistPatience {
-		w.listed(s, b, h, now)
+	if h.relisting && h.consumed && now.Sub(h.since) >= relistPatience {
+		w.listed(s, b, h)
 	}
 }
 
 // listed ends the recovery of a host: commands go again.
-func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
+func (w *Worker) listed(s *Shard, b *Batch, h *host) {
 	if !h.relisting {
 		return
 	}
@@ -216,8 +217,6 @@ func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
 	for _, c := range s.commands(id, &w.bodies) {
 		b.group(s).then(&Command{Host: id, Command: c})
 	}
-	h.head = min(h.head, s.mark(id).GetSequence())
-	w.caughtUp(s, b, h, now)
 	s.resume(b.group(s), id)
 }
 
@@ -225,7 +224,9 @@ func (w *Worker) listed(s *Shard, b *Batch, h *host, now time.Time) {
 func (w *Worker) observeHost(s *Shard, b *Batch, h *host, f *agentv1.Observation, now time.Time) {
 	switch f.GetEvent() {
 	case relisted:
-		w.listed(s, b, h, now)
+		if f.GetSequence() > h.head { // else of an earlier time
+			w.listed(s, b, h)
+		}
 	case missed:
 		// A gap without times, such as of a journal that was full, is a moment.
 		g := struct {

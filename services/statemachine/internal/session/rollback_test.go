@@ -76,6 +76,50 @@ func TestStartedBeforeItIsCommanded(t *testing.T) {
 	}
 }
 
+// Only the end of the relisting that was asked for lets commands go, not one of an
+// earlier time that the journal tells of, and no time that passes while it does.
+func TestCommandsWaitForTheJournal(t *testing.T) {
+	t.Parallel()
+	w := NewWorker(Config{Log: slog.New(slog.DiscardHandler)})
+	s := NewShard(ShardOf("h1"), Fence{Epoch: 2, Nonce: "b"})
+	conn, now := &worldConn{}, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	join := func() {
+		w.join(s, newBatch(), &HostJoined{Conn: conn, Hello: &agentv1.Hello{
+			HostId: "h1", JournalId: "j", FirstSequence: 1, LastSequence: 2,
+			Fence: &agentv1.Fence{Epoch: 1, Nonce: "a", CommitSequence: 9},
+		}}, now)
+	}
+	tell := func(sequence uint64, event string) {
+		w.observe(s, newBatch(), &Observation{Host: "h1", Journal: "j", Conn: conn, Fact: &agentv1.Observation{Sequence: sequence, Event: event}}, now)
+	}
+	passes := func(d time.Duration) {
+		now = now.Add(d)
+		w.seen(s, newBatch(), &HostSeen{Host: "h1", Conn: conn, EngineReachable: true}, now)
+	}
+	check := func(when string, want bool) {
+		t.Helper()
+		if got := s.commandable("h1"); got != want {
+			t.Errorf("%s: commands go: %v, want %v", when, got, want)
+		}
+	}
+	join()
+	check("at first", false)
+	tell(1, relisted)
+	check("relisted once", false)
+	passes(2 * relistPatience)
+	check("the journal takes its time", false)
+	tell(2, missed)
+	check("the journal is taken in", false)
+	passes(relistPatience - 1)
+	check("listing takes its time", false)
+	passes(1)
+	check("listing takes too long", true)
+
+	s.hosts["h1"].relisting = true
+	tell(3, relisted)
+	check("relisted", true)
+}
+
 // TestOlderStoreAnywhere is law 5: at any moment a copy of the store is made, and put
 // back at any later one, under a worker that lives, while workers and the application
 // die, too. What was accepted before the copy, and from the return of it on, is

@@ -22,36 +22,69 @@ const (
 	patience = 10 * time.Second
 )
 
-// A store that loses everything under a running fleet: the fleet lists itself anew,
-// and what is acknowledged from then on is processed, although the store counts from
-// one and the application does not.
+// A store that loses everything under a running fleet, twice: the fleet lists itself
+// anew, applications keep their state, whoever started them, and what is acknowledged
+// from then on is processed, although the store counts from one and they do not.
 func TestEmptiedStore(t *testing.T) {
 	redis := rig.StartRedis(t)
 	f := rig.StartFleet(t, redis.URL)
-	app := f.CreateApp(t, "emptied")
-	f.TellStory(t, app.ID)
+	ours, theirs := f.CreateApp(t, "emptied"), runApp(t, f, "emptied-theirs")
+	apps := []*rig.App{ours, theirs}
 	send := func(from, to int) {
-		for n := from; n <= to; n++ {
-			rig.Eventually(t, 20*time.Second, "the event is accepted", func() error { return trySend(t.Context(), f, app.ID, n) })
+		t.Helper()
+		for _, app := range apps {
+			for n := from; n <= to; n++ {
+				rig.Eventually(t, 20*time.Second, "the event is accepted", func() error { return trySend(t.Context(), f, app.ID, n) })
+			}
+			app.Drained(t, 20*time.Second)
 		}
+	}
+	empty := func() {
+		t.Helper()
+		made := map[*rig.App]time.Time{}
+		for _, app := range apps {
+			i, err := f.Instance(t, app.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[app] = i.GetCreateTime().AsTime()
+		}
+		redis.Empty(t)
+		for _, app := range apps {
+			rig.Eventually(t, 30*time.Second, "the fleet lists itself anew", func() error {
+				i, err := f.Instance(t, app.ID)
+				if err == nil && !i.GetCreateTime().AsTime().After(made[app]) {
+					err = errors.New("it is still the one from before")
+				}
+				return err
+			})
+			f.InState(t, app.ID, "running", 30*time.Second)
+		}
+	}
+	for _, app := range apps {
+		f.TellStory(t, app.ID)
 	}
 	send(1, 10)
-	app.Drained(t, 20*time.Second)
-	before, err := f.Instance(t, app.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	redis.Empty(t)
-	rig.Eventually(t, 30*time.Second, "the fleet lists itself anew", func() error {
-		i, err := f.Instance(t, app.ID)
-		if err == nil && !i.GetCreateTime().AsTime().After(before.GetCreateTime().AsTime()) {
-			err = errors.New("it is still the one from before")
-		}
-		return err
-	})
-	f.InState(t, app.ID, "running", 30*time.Second)
+	empty()
 	send(11, 20)
-	checkGreeted(t, app, 20)
+	rig.Docker(t, "restart", theirs.Name)
+	send(21, 30)
+	empty()
+	send(31, 40)
+	for _, app := range apps {
+		checkGreeted(t, app, 40)
+	}
+}
+
+// runApp starts the application by "docker run", and waits until it is ready.
+func runApp(t *testing.T, f *rig.Fleet, name string) *rig.App {
+	t.Helper()
+	app := rig.AppOf(f, nil, name+"-"+rig.RunID())
+	rig.RemoveByName(t, app.Name)
+	rig.Docker(t, "run", "--detach", "--name", app.Name, "--env", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "--volume", rig.Volume(t)+":/run/chartroom",
+		"--label", rig.Label+"="+rig.RunID(), "--label", rig.Only(t), "--label", "chartroom.enable=true", rig.AppImage(t))
+	f.InState(t, app.ID, "running", 30*time.Second)
+	return app
 }
 
 // Redis hangs for longer than a lease, with an event in flight and others on their

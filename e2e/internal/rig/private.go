@@ -202,7 +202,8 @@ func (e *PrivateEngine) RunApp(t testing.TB, name string, labels ...string) {
 	e.Docker(t, append(arguments, AppImage(t))...)
 }
 
-// AppOf is the instance of a container that RunApp ran.
+// AppOf is the instance of a container that was not created by chartroom; e is nil
+// for the engine of the environment.
 func AppOf(f *Fleet, e *PrivateEngine, name string) *App {
 	return &App{ID: name + "@" + f.HostID, Name: name, fleet: f, engine: e}
 }

@@ -32,6 +32,8 @@ type schedule struct {
 	fatal  map[uint64]int
 	// pause is between two events, late how much later the agent is back.
 	pause, late time.Duration
+	// restart is the event after which somebody else restarts the container.
+	restart int
 }
 
 func newSchedule(seed uint64, points []string) schedule {

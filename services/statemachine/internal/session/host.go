@@ -106,6 +106,9 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 	}
 	h.conn, h.head, h.consumed = j.Conn, hello.GetLastSequence(), false
 	h.relisting = relist
+	for _, i := range s.on(v.GetHostId()) {
+		i.reached = nil // told again, where it matters
+	}
 	h.inventory, h.sameEngine = nil, sameEngine
 	if engine != nil {
 		h.inventory = make(map[string]bool, len(hello.GetInventory()))

@@ -34,7 +34,9 @@ type Instance struct {
 	// known is the newest event that the store had when the instance was loaded, or
 	// that was sent to the application since: what came later is news to it.
 	known uint64
-	why   string // as of the last macrostep
+	// reached is the newest app.cursor; see [turn.resumed].
+	reached map[string]any
+	why     string // as of the last macrostep
 	// events are the descriptors that have a transition now, sorted; nil when
 	// that has to be found out again.
 	events []string

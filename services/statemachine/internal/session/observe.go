@@ -143,13 +143,8 @@ func (t *turn) observe(o *Observation) {
 		}
 	}
 	if f.GetEvent() == "app.cursor" {
-		if t.overtaken(number(data["sequence"])) && i.book.Ready {
-			// The answer that the chart waits for was told to the store that is
-			// lost, and does not come again.
-			data["error"] = ""
-			t.run(stimulus{origin: "observation", event: "app.answer", data: data, inferred: true})
-		}
-		return // else the chart has heard of the run
+		t.cursor(data)
+		return
 	}
 	if n := number(data["sequence"]); f.GetEvent() == "app.answer" && t.unasked(n) {
 		if n > i.book.Delivered && t.shard.ready(i.view.GetHostId()) { // else it is told again
@@ -262,7 +257,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 	case "docker.start":
 		t.startedAt(data["startedAt"])
 		t.endRun()
-		t.supersede("start")
+		t.supersede(func(c *agentv1.Command) bool { return c.GetVerb() == "start" })
 		t.mended(flawedMessage)
 		if i.view.GetTarget().GetChannel() != "socket" {
 			t.mended(flawedStart)
@@ -292,6 +287,7 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 		i.book.Ready, i.book.Stalled = true, false
 		i.book.Restored = number(data["snapshot"])
 		t.mended(flawedStart)
+		t.supersede(restoresRun)
 		t.overtaken(number(data["sequence"]))
 		t.rewind(number(data["sequence"]))
 	case "app.unready":
@@ -314,27 +310,20 @@ func (t *turn) before(f *agentv1.Observation, data map[string]any) {
 // the stamp of its event when the engine did not answer inspect, and what comes
 // after it the exact time. Commands for the run are refused with any other.
 func (t *turn) startedAt(started any) {
-	text, _ := started.(string)
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || at.Year() < 2000 {
-		return // an engine gives year 1 for "never"
+	at, ok := startTime(started)
+	if !ok {
+		return
 	}
 	if old := t.instance.view.GetTarget().GetStartedTime(); old == nil || !at.Equal(old.AsTime()) {
 		t.target().StartedTime = timestamppb.New(at)
 	}
 }
 
-// supersede takes commands back that have not gone out, since what they are for was
-// done before: by the store that an older copy has replaced, which the host tells of.
-func (t *turn) supersede(verb string) {
-	if t.shard.commandable(t.instance.view.GetHostId()) {
-		return
-	}
-	for _, row := range slices.Clone(t.instance.outbox) {
-		if c := row.GetCommand(); c.GetVerb() == verb && row.GetHostId() != "" {
-			t.settle(c.GetCommandId())
-		}
-	}
+// startTime reads a StartedAt; an engine gives year 1 for "never".
+func startTime(started any) (time.Time, bool) {
+	text, _ := started.(string)
+	at, err := time.Parse(time.RFC3339Nano, text)
+	return at, err == nil && at.Year() >= 2000
 }
 
 // endRun forgets what was true of the run that is over.
@@ -347,6 +336,9 @@ func (t *turn) endRun() {
 // after does what follows once the chart has heard of f.
 func (t *turn) after(f *agentv1.Observation) {
 	i := t.instance
+	if f.GetEvent() == "docker.inspect" {
+		t.resumed()
+	}
 	switch {
 	case f.GetEvent() == "docker.destroy":
 		t.destroyed(f.GetContainerId())

@@ -76,6 +76,86 @@ func TestStartedBeforeItIsCommanded(t *testing.T) {
 	}
 }
 
+// The journal tells of a run that somebody else started: the restore that the chart
+// commands is not carried out when the application was ready in that run, and is when
+// it was not.
+func TestReadyBeforeItIsRestored(t *testing.T) {
+	t.Parallel()
+	const (
+		start  = `{"startedAt":"2026-01-03T00:00:00Z","commandId":""}`
+		ready  = `{"run":"2026-01-03T00:00:00Z","sequence":7,"snapshot":0}`
+		cursor = `{"run":"2026-01-03T00:00:00Z","sequence":7}`
+	)
+	inspect := func(status, started string) string {
+		return fmt.Sprintf(`{"status":%q,"running":true,"startedAt":%q}`, status, started)
+	}
+	for name, tt := range map[string]struct {
+		told  [][2]string
+		waits int // commands
+		state string
+	}{
+		"never ready":      {[][2]string{{"docker.start", start}}, 1, "starting"},
+		"ready":            {[][2]string{{"docker.start", start}, {"app.ready", ready}}, 0, "running"},
+		"paused":           {[][2]string{{"docker.start", start}, {"docker.pause", "{}"}, {"app.ready", ready}}, 0, "paused"},
+		"its end is known": {[][2]string{{"docker.start", start}, {"app.ready", ready}, {"docker.die", `{"exitCode":0,"startedAt":"2026-01-03T00:00:00Z"}`}}, 0, "completed"},
+		// What follows is all that is left of a journal.
+		"inspected":         {[][2]string{{"app.cursor", cursor}, {"docker.inspect", inspect("running", "2026-01-03T00:00:00Z")}}, 0, "running"},
+		"inspected before":  {[][2]string{{"docker.inspect", inspect("running", "2026-01-03T00:00:00Z")}, {"app.cursor", cursor}}, 0, "running"},
+		"inspected paused":  {[][2]string{{"app.cursor", cursor}, {"docker.inspect", inspect("paused", "2026-01-03T00:00:00Z")}}, 0, "paused"},
+		"of another run":    {[][2]string{{"app.cursor", cursor}, {"docker.inspect", inspect("running", "2026-01-04T00:00:00Z")}}, 1, "starting"},
+		"not ready, so far": {[][2]string{{"docker.inspect", inspect("running", "2026-01-03T00:00:00Z")}}, 1, "starting"},
+	} {
+		for _, snapshot := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, snapshot %v", name, snapshot), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, 10)
+				b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+				b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+				if snapshot {
+					b.say("app.snapshot", `{"sequence":0}`, func(o *agentv1.Observation) {
+						o.Snapshot = &agentv1.Snapshot{Sha256: "a", Inline: []byte("a")}
+					})
+				}
+				b.say("docker.die", `{"exitCode":0,"startedAt":"2026-01-02T00:00:00Z"}`)
+				b.away()
+				for _, o := range tt.told {
+					b.say(o[0], o[1])
+				}
+				if len(b.i.outbox) != tt.waits || !b.i.ip.In(tt.state) {
+					t.Errorf("outbox %v in %v, want %d commands in %s", b.i.outbox, b.i.ip.Configuration(), tt.waits, tt.state)
+				}
+				for _, row := range b.i.outbox {
+					if c := row.GetCommand(); c.GetVerb() != "restore" || (c.GetSnapshot() != nil) != snapshot {
+						t.Errorf("%v waits, want a restore with a snapshot: %v", c, snapshot)
+					}
+				}
+				if at := b.i.book; tt.waits == 0 && (at.Delivered != 7 || at.Accepted != 7) {
+					t.Errorf("%d events delivered of %d, want 7 of 7", at.Delivered, at.Accepted)
+				}
+			})
+		}
+	}
+}
+
+// A snapshot that is on its way into a container before it is started has an answer
+// that the chart waits for.
+func TestLaidBeforeItIsReady(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	b.away()
+	b.do(func(t *turn) {
+		t.target().StartedTime = nil
+		if _, err := t.order("restore", nil); err != nil {
+			panic(err)
+		}
+	})
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z","commandId":"web@h1/lost/1"}`)
+	b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+	if len(b.i.outbox) != 1 {
+		t.Errorf("outbox %v, want the restore", b.i.outbox)
+	}
+}
+
 // Only the end of the relisting that was asked for lets commands go, not one of an
 // earlier time that the journal tells of, and no time that passes while it does.
 func TestCommandsWaitForTheJournal(t *testing.T) {
@@ -122,8 +202,9 @@ func TestCommandsWaitForTheJournal(t *testing.T) {
 
 // TestOlderStoreAnywhere is law 5: at any moment a copy of the store is made, and put
 // back at any later one, under a worker that lives, while workers and the application
-// die, too. What was accepted before the copy, and from the return of it on, is
-// processed once.
+// die, too, and somebody else restarts it. What was accepted before the copy, and
+// from the return of it on, is processed once, and no application that has its state
+// is given another.
 func TestOlderStoreAnywhere(t *testing.T) {
 	t.Parallel()
 	replaced := 0
@@ -155,6 +236,7 @@ func newOlder(seed uint64) schedule {
 	for range r.IntN(3) {
 		s.fatal[uint64(1+r.IntN(s.events))] = r.IntN(3)
 	}
+	s.restart = r.IntN(s.events + 1)
 	return s
 }
 
@@ -188,6 +270,9 @@ func playOlder(t *testing.T, s schedule) (older int, wrong []string) {
 				return
 			}
 			after, copied := w.past()
+			if n == s.restart {
+				w.restart()
+			}
 			time.Sleep(s.pause) // virtual
 			kept[name] = before == after && (after > 0 || !copied)
 		}

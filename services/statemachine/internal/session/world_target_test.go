@@ -65,26 +65,47 @@ func (w *world) act(c *agentv1.Command) {
 		if w.running && w.journal > 1 {
 			return // sent again to an agent that does not know it: to the engine it is nothing new
 		}
-		w.starts++
 		if w.running {
 			w.violation("start %s of what runs already", c.GetCommandId())
 		}
-		// Two runs never begin at the same moment, though virtual time stands.
-		if next := w.run.Add(time.Millisecond); time.Now().Before(next) {
-			w.run = next
-		} else {
-			w.run = time.Now()
-		}
-		w.running = true
-		w.say("docker.start", map[string]any{"startedAt": w.at(), "commandId": c.GetCommandId()}, nil)
+		w.start(c.GetCommandId())
 		w.restore(c)
 	case "restore":
 		if w.running {
 			w.restore(c)
 		}
 	case "deliver":
+		if !c.GetRunTime().AsTime().Equal(w.run) {
+			return // of a run that is over
+		}
 		w.process(c.GetDelivery())
 	}
+}
+
+// start starts the container: by a command, or with none by somebody else; w.mu is held.
+func (w *world) start(command string) {
+	w.starts++
+	// Two runs never begin at the same moment, though virtual time stands.
+	if next := w.run.Add(time.Millisecond); time.Now().Before(next) {
+		w.run = next
+	} else {
+		w.run = time.Now()
+	}
+	w.running, w.ready = true, false
+	w.say("docker.start", map[string]any{"startedAt": w.at(), "commandId": command}, nil)
+}
+
+// restart is somebody else who stops the container and starts it again.
+func (w *world) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.running {
+		return
+	}
+	w.deaths++
+	w.memory = nil
+	w.say("docker.die", map[string]any{"exitCode": 0, "startedAt": w.at(), "evidence": map[string]any{"stopEvent": true}}, nil)
+	w.start("")
 }
 
 // restore is how the application begins: with a snapshot, or as it is when it is
@@ -96,6 +117,9 @@ func (w *world) restore(c *agentv1.Command) {
 	}
 	_ = json.Unmarshal(c.GetArgumentsJson(), &arguments)
 	if !arguments.Resume {
+		if w.ready && w.journal == 1 {
+			w.violation("restore %s of an application that has its state", c.GetCommandId())
+		}
 		w.memory, w.cursor = nil, c.GetSnapshot().GetContainedSequence()
 	}
 	if s := c.GetSnapshot(); s != nil {
@@ -107,6 +131,7 @@ func (w *world) restore(c *agentv1.Command) {
 			w.violation("snapshot %d: %v", arguments.Snapshot, err)
 		}
 	}
+	w.ready = true
 	w.say("app.ready", map[string]any{"run": w.at(), "sequence": w.cursor, "snapshot": arguments.Snapshot}, nil)
 }
 
@@ -125,7 +150,7 @@ func (w *world) forget() {
 
 // retell tells everything anew for a server whose store is older. w.mu is held.
 func (w *world) retell() {
-	if w.running {
+	if w.running && w.ready {
 		w.say("app.cursor", map[string]any{"run": w.at(), "sequence": w.cursor}, nil)
 	}
 	w.inspect()

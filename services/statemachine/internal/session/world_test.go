@@ -55,6 +55,7 @@ type world struct {
 	acted   map[string]bool // command ids
 	// The container, and the application in it.
 	running  bool
+	ready    bool // the application, in the run that is on
 	run      time.Time
 	starts   int
 	deaths   int

@@ -5,7 +5,9 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,4 +129,27 @@ func TestEngineWithoutItsData(t *testing.T) {
 	})
 	hello(t, f, app, 2)
 	remembers(t, app, 2)
+}
+
+// A container that is restarted by hand while the agent hangs: when that goes on its
+// channel is broken, and another process listens at the same path, which knows nothing.
+// It is given the state, and not taken for the one before.
+func TestRestartedWhileTheAgentHangs(t *testing.T) {
+	f := rig.StartFleet(t, "pebble:"+t.TempDir())
+	app := f.CreateApp(t, "blind")
+	f.TellStory(t, app.ID)
+	s := startSending(t, f, app.ID)
+	s.reached(t, 50)
+	f.Agent.Signal(t, syscall.SIGSTOP)
+	rig.Docker(t, "restart", "--time", "0", app.Name)
+	rig.Eventually(t, 20*time.Second, "the new process listens", func() error {
+		sockets, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", rig.Inspect(t, app.Name).State.Pid))
+		if err == nil && !strings.Contains(string(sockets), "/run/chartroom/app.sock") {
+			err = fmt.Errorf("the sockets of its network:\n%s", sockets)
+		}
+		return err
+	})
+	f.Agent.Signal(t, syscall.SIGCONT)
+	s.reached(t, int(s.acknowledged.Load())+20)
+	checkGreeted(t, app, s.stop())
 }

@@ -86,13 +86,14 @@ func (a *app) readFile(path string) (document []byte, folder string, err error) 
 	return document, filepath.Dir(path), err
 }
 
-// readDocument reads as much as a document may have, and is an error of usage when
-// there is more: what is read may have no end.
+// mostRead bounds a document that is read: enough to be told where one that is too
+// large reaches the limit, and an end for what has none.
+const mostRead = 16 << 20
+
 func readDocument(r io.Reader, name string) ([]byte, error) {
-	most := scxml.DefaultLimits().DocumentBytes
-	document, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-	if err == nil && len(document) > most {
-		err = usagef("%s is no chart: it has more than %d bytes", name, most)
+	document, err := io.ReadAll(io.LimitReader(r, mostRead+1))
+	if err == nil && len(document) > mostRead {
+		err = usagef("%s is no chart: it has more than %d bytes", name, mostRead)
 	}
 	return document, err
 }

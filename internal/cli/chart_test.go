@@ -60,7 +60,7 @@ func files(t *testing.T, texts map[string]string) string {
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) {
-	if e.read > 8<<20 {
+	if e.read > 40<<20 {
 		return 0, errors.New("read too far")
 	}
 	clear(p)
@@ -75,7 +75,7 @@ func TestDocumentWithoutEnd(t *testing.T) {
 		code := cli.Main(t.Context(), append([]string{"chart"}, args...), cli.Env{
 			Stdin: &endless{}, Stdout: io.Discard, Stderr: &fault, Getenv: func(string) string { return "" },
 		})
-		if code != int(cli.Usage) || !strings.Contains(fault.String(), "more than 1048576 bytes") {
+		if code != int(cli.Usage) || !strings.Contains(fault.String(), "more than 16777216 bytes") {
 			t.Errorf("chart %s: exit code %d: %s", args[0], code, &fault)
 		}
 	}

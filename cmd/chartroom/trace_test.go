@@ -12,6 +12,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
@@ -40,9 +43,17 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 		store   = "chartroom.snapshot.v1.SnapshotService/Commit"
 		command = "dockeragent.command"
 	)
+	// send waits until the state allows it: what was commanded is observed a moment later.
 	send := func(event string) {
-		if _, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: event}); err != nil {
-			t.Fatalf("%s: %v", event, err)
+		for {
+			_, err := c.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: "traced", Event: event})
+			if err == nil {
+				return
+			}
+			if status.Code(err) != codes.FailedPrecondition {
+				t.Fatalf("%s: %v", event, err)
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 	for _, way := range []struct {

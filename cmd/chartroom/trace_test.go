@@ -53,7 +53,11 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 			if status.Code(err) != codes.FailedPrecondition {
 				t.Fatalf("%s: %v", event, err)
 			}
-			time.Sleep(10 * time.Millisecond)
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("%s is not allowed: %v", event, err)
+			}
 		}
 	}
 	for _, way := range []struct {

@@ -25,22 +25,31 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(child) {
 	case "nohup":
 		signal.Ignore(syscall.SIGHUP)
-		fallthrough
+		run()
 	case "plain":
-		ctx, stop := interrupt.Context(context.Background())
-		fmt.Println("ready")
-		// Standard input ends once the signal that is to be ignored was sent.
-		ignored := make(chan struct{})
-		go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(ignored) }()
-		select {
-		case <-ctx.Done():
-			fmt.Println("ended in order")
-		case <-ignored:
-		}
-		stop()
-		os.Exit(0)
+		// The tests themselves may run under nohup: take that back.
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		signal.Stop(hangups)
+		run()
 	}
 	os.Exit(m.Run())
+}
+
+// run is the program: it ends by a signal or, when that is ignored, at the end of
+// its standard input.
+func run() {
+	ctx, stop := interrupt.Context(context.Background())
+	fmt.Println("ready")
+	ended := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(ended) }()
+	select {
+	case <-ctx.Done():
+		fmt.Println("ended in order")
+	case <-ended:
+	}
+	stop()
+	os.Exit(0)
 }
 
 func TestContextEnds(t *testing.T) {

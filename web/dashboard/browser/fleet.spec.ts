@@ -27,13 +27,13 @@ test("only the buttons that the state allows can be pressed, and a greyed one sa
   await expect(mine).toContainText("running");
   const start = mine.getByRole("button", { name: "start", exact: true });
   await expect(start).toBeDisabled();
-  await expect(start).toHaveAttribute("title", "cannot start while running");
-  await expect(start).toHaveAccessibleDescription("cannot start while running");
+  await expect(start).toHaveAttribute("title", "cannot start in state running");
+  await expect(start).toHaveAccessibleDescription("cannot start in state running");
   // By keyboard and touch, too.
   await start.focus();
   await expect(start).toBeFocused();
   await page.keyboard.press("Enter");
-  await expect(page.getByRole("alert")).toHaveText(`${name}: cannot start while running Dismiss`);
+  await expect(page.getByRole("alert")).toHaveText(`${name}: cannot start in state running Dismiss`);
   await page.getByRole("button", { name: "Dismiss" }).click();
   await mine.getByRole("button", { name: "stop" }).click();
   await expect(mine).toContainText("user requested");
@@ -41,8 +41,8 @@ test("only the buttons that the state allows can be pressed, and a greyed one sa
   await start.click();
   await expect(mine).toContainText("running");
   await mine.getByRole("link").click();
-  await expect(page.getByText("cannot start, unpause, remove while running")).toBeVisible();
-  await expect(page.getByRole("button", { name: "unpause" })).toHaveAccessibleDescription(/unpause.* while running/);
+  await expect(page.getByText("cannot start, unpause, remove in state running")).toBeVisible();
+  await expect(page.getByRole("button", { name: "unpause" })).toHaveAccessibleDescription(/unpause.* in state running/);
 });
 
 test("a paused container does not look like one that runs", async ({ page, request, rig }) => {

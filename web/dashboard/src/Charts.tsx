@@ -57,6 +57,7 @@ export function Charts() {
           </tbody>
         </table>
       </div>
+      {!chosen && <p className="empty">Choose a chart to see its drawing and its document.</p>}
       {chosen && (
         <>
           <h2>

@@ -132,7 +132,7 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
           {instance.hostId ? `on ${instance.hostId}` : "free"} · {instance.target?.image ?? instance.chartName}
         </small>
       </span>
-      <span role="cell" className="why" title={why}>
+      <span role="cell" className="why" title={found ? `${why}\n${found.message}` : why}>
         <span className={found ? "one" : "two"}>{why}</span>
         {found && <small className="warning">! {found.message}</small>}
       </span>
@@ -162,7 +162,10 @@ function key(instance: InstanceJson): string {
   return instance.unknown ? UNKNOWN : (instance.state ?? "");
 }
 
-/** histogram counts the states; the sample is the least alarming, so that one warning does not colour all that run. */
+/**
+ * histogram counts the states, in the order of the rows and not of the counts, so that nothing jumps while these change;
+ * the sample is the least alarming, so that one warning does not colour all that run.
+ */
 function histogram(instances: Iterable<InstanceJson>): [string, number, InstanceJson][] {
   const counts = new Map<string, [number, InstanceJson]>();
   for (const instance of instances) {
@@ -174,7 +177,8 @@ function histogram(instances: Iterable<InstanceJson>): [string, number, Instance
     entry[0]++;
     if (RANK.indexOf(grade(instance)) > RANK.indexOf(grade(entry[1]))) entry[1] = instance;
   }
-  return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => Number(a[0] === GONE) - Number(b[0] === GONE) || b[1] - a[1]);
+  const order = ([name, , sample]: [string, number, InstanceJson]) => (name === GONE ? RANK.length : RANK.indexOf(grade(sample)));
+  return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => order(a) - order(b) || ORDER.compare(a[0], b[0]));
 }
 
 /** select gives the rows to show, and how many were left out because nothing is left of them; a filter shows these too. */

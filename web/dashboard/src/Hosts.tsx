@@ -19,10 +19,10 @@ export function Hosts() {
       <div className="cards">
         {[...hosts.values()].map((host) => (
           <section key={host.hostId} className="card" data-host={host.hostId}>
-            <h2>{host.hostId}</h2>
-            <p>
+            <div className="bar">
+              <h2>{host.hostId}</h2>
               <Agent host={host} now={now} />
-            </p>
+            </div>
             <dl>
               <dt>Computer</dt>
               <dd>

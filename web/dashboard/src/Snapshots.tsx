@@ -10,7 +10,7 @@ import { useLost } from "./stream";
 
 /** Snapshots lists the application snapshots kept, newest first, with what is known of their worth. */
 export function Snapshots({ instance, now }: { instance: InstanceJson; now: number }) {
-  const [shown, setShown] = useState("");
+  const [shown, setShown] = useState<{ number: string; body: string }>();
   const [problem, setProblem] = useState("");
   const reason = useId();
   const id = instance.instanceId ?? "";
@@ -41,14 +41,14 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
                 <tr key={s.number}>
                   <td>#{s.number}</td>
                   <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
-                  <td title="holds the effect of every event up to this one">≤ {s.containedSequence ?? 0}</td>
+                  <td title="holds the effect of every event up to this one">up to #{s.containedSequence ?? 0}</td>
                   <td>{bytes(s.sizeBytes)}</td>
                   <td>{ago(s.createTime, now).replace(" ago", "")}</td>
                   <td className="actions">
                     {lost ? (
                       <Greyed label="Show" why={`cannot show: ${lost}`} reason={reason} />
                     ) : (
-                      <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown(pretty(decode(b.body ?? ""))), fail)}>
+                      <button type="button" onClick={() => void snapshot(id, s.number ?? "0").then((b) => setShown({ number: s.number ?? "0", body: pretty(decode(b.body ?? "")) }), fail)}>
                         Show
                       </button>
                     )}
@@ -83,8 +83,8 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
       )}
       {shown && (
         <details open>
-          <summary>Body</summary>
-          <pre>{shown}</pre>
+          <summary>State in #{shown.number}</summary>
+          <pre>{shown.body}</pre>
         </details>
       )}
     </section>

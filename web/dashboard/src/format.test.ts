@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, wrong } from "./format";
+import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, until, wrong } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
@@ -33,7 +33,7 @@ test("what cannot be asked for says why, and what would change it", () => {
   const always = { code: "restart-policy", message: "the engine restarts it", fix: "docker update --restart=no web", severity: "SEVERITY_ERROR" } as const;
   const outside = { code: "outside", message: "the agent acts only on team=a", fix: "make it with the label team=a", severity: "SEVERITY_INFO" } as const;
   const misspelt = { code: "label.unknown", message: "label chartroom.enabled is not known", fix: "chartroom.enable=true", severity: "SEVERITY_ERROR" } as const;
-  expect(refusal({ state: "user_requested", managed: true })).toBe(" while user requested");
+  expect(refusal({ state: "user_requested", managed: true })).toBe(" in state user requested");
   expect(refusal({})).toBe(": observed only; add the label chartroom.enable=true");
   expect(refusal({ findings: [misspelt] })).toBe(": observed only; add the label chartroom.enable=true");
   expect(refusal({ findings: [always] })).toBe(": the engine restarts it; docker update --restart=no web");
@@ -48,6 +48,8 @@ test("ages and sizes read as people say them", () => {
   expect(ago("2026-01-01T00:09:48Z", now)).toBe("12 s ago");
   expect(ago("2026-01-01T00:00:00Z", now)).toBe("10 min ago");
   expect(ago(undefined, now)).toBe("never");
+  expect(until("2026-01-01T00:10:12Z", now)).toBe("in 12 s");
+  expect(until("2026-01-01T00:09:48Z", now)).toBe("now");
   expect(bytes("2048")).toBe("2.0 KiB");
 });
 

@@ -57,7 +57,7 @@ export function wrong(instance: InstanceJson): readonly FindingJson[] {
 /** refusal is why nothing, or not this, can be asked of an instance now; it follows "cannot stop". */
 export function refusal(instance: InstanceJson): string {
   if (instance.unknown) return `: ${instance.unknownReason ?? "it is not heard of"}`;
-  if (instance.managed) return ` while ${words(instance.state ?? "in this state")}`;
+  if (instance.managed) return ` in state ${words(instance.state ?? "")}`;
   const found = barrier(instance);
   return found ? `: ${found.message}; ${found.fix}` : ": observed only; add the label chartroom.enable=true";
 }
@@ -69,12 +69,21 @@ export function words(id: string): string {
 
 /** ago says how long before now a time was, such as "12 s ago". */
 export function ago(time: string | undefined, now: number): string {
-  if (!time) return "never";
-  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
-  if (seconds < 90) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 129600) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86400)} d ago`;
+  return time ? `${span(Math.max(0, now - Date.parse(time)))} ago` : "never";
+}
+
+/** until says how long after now a time will be, such as "in 12 s". */
+export function until(time: string | undefined, now: number): string {
+  const left = time ? Date.parse(time) - now : 0;
+  return left > 0 ? `in ${span(left)}` : "now";
+}
+
+function span(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 90) return `${Math.floor(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} d`;
 }
 
 /** sentence says why an instance is as it is; of one that is unknown, why it is and what was last known. */

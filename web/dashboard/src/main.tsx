@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { createRootRoute, createRoute, createRouter, RouterProvider } from "@tanstack/react-router";
-import { StrictMode } from "react";
+import { createRootRoute, createRoute, createRouter, Link, RouterProvider } from "@tanstack/react-router";
+import { StrictMode, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { Charts } from "./Charts";
 import { FleetPage } from "./Fleet";
 import { Hosts } from "./Hosts";
 import { InstancePage } from "./Instance";
 import { Shell } from "./Shell";
+import { stream } from "./stream";
 import "./style.css";
 
-const root = createRootRoute({ component: Shell, notFoundComponent: () => <p className="empty">There is nothing at this address. Go to the fleet.</p> });
+const root = createRootRoute({ component: Shell, notFoundComponent: Nowhere });
+
+function Nowhere() {
+  useEffect(() => stream.watch({}), []);
+  return (
+    <p className="empty">
+      There is nothing at this address. <Link to="/">See the fleet</Link>
+    </p>
+  );
+}
 
 interface FleetSearch {
   state?: string | undefined;

@@ -108,8 +108,36 @@ test("a crash stands out in the log, the container comes back, and a click shows
   await death.click();
   await expect(page.locator('[data-state="running"][data-active="true"]')).toHaveCount(0);
   await expect(page.locator('[data-state="crashed"][data-active="true"]')).toHaveCount(1);
+  // The transition starts at the top and has no line: it is drawn all the same.
+  await expect(page.locator('path.arc.failed[data-from="running"][data-to="backoff"]')).toHaveCount(1);
+  await expect(page.locator("figcaption")).toContainText("Way here: running → backoff");
   await page.getByRole("button", { name: "Back to now" }).click();
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  await expect(page.locator("figcaption")).toContainText(/Way here: running → backoff → restarting → .*→ running/);
+});
+
+test("what somebody reads in the log stays where it is while more happens", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "busy");
+  const send = async (count: number) => {
+    for (let n = 0; n < count; n++) {
+      const answer = await request.post(`${rig.url}/v1/instances/${name}@host-1:send`, { data: { event: "hello", data: { n } } });
+      expect(answer.ok(), await answer.text()).toBe(true);
+    }
+  };
+  await page.goto(`${rig.url}/instances/${name}@host-1`);
+  await expect(page.locator(".title .pill")).toHaveText("● running");
+  await send(10);
+  await expect(page.getByText("answered #10")).toBeVisible();
+  const read = page.locator(".entry", { hasText: "Event 8 (hello) accepted" });
+  await read.scrollIntoViewIfNeeded();
+  await read.click();
+  const place = async () => Math.round((await read.boundingBox())?.y ?? 0);
+  const height = () => page.locator(".log .scroll").evaluate((box) => box.scrollHeight);
+  const [before, lower] = [await place(), await height()];
+  await send(5);
+  // Three entries an event, at least, above the one that is read.
+  await expect.poll(height).toBeGreaterThan(lower + 15 * 40);
+  await expect.poll(place).toBe(before);
 });
 
 test("the page says at the top what the last crash was, though it is far down in the log", async ({ page, request, rig }) => {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useEffect, useRef, useState } from "react";
+import { Arc, ArcLabel, ARROWS } from "./Arc";
 import { drawing } from "./api";
 import { words } from "./format";
 import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
+import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { useFleet } from "./stream";
 import { useWidth } from "./useWidth";
+import { mark, moves, path, way } from "./way";
 
 const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
 
@@ -25,13 +28,17 @@ interface Props {
   active?: readonly string[];
   /** The active states are only what was last known. */
   unsure?: boolean;
+  /** The log that tells how it came to be in these states, or the one entry of it that is looked at. */
+  log?: readonly LogEntryJson[];
+  moment?: LogEntryJson | undefined;
 }
 
 /**
- * ChartView draws what the server laid out, with the active states lit; without colour when they are unsure.
- * It fits its box; what gets too small to read in it can be seen in full size, which scrolls.
+ * ChartView draws what the server laid out, with the active states lit, and the way that led there; without colour when
+ * they are unsure.
+ * It is as wide as its box, and scrolls when it is higher; what gets too small to read can be seen in full size.
  */
-export function ChartView({ chart, digest, active, unsure = false }: Props) {
+export function ChartView({ chart, digest, active, unsure = false, log = [], moment }: Props) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
@@ -39,13 +46,17 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
   const { link } = useFleet();
   const canvas = useRef<HTMLDivElement>(null);
   const [measured, room] = useWidth();
-  // Where the box is too small for the full size, what is active is in the middle.
+  // Where the box is too small, what is active is in it: in the middle, with what is around it.
   const lively = (active ?? []).join(" ");
+  const [tall, setTall] = useState(false);
   useEffect(() => {
-    const lit = canvas.current?.querySelector(".node.active.atomic")?.getBoundingClientRect();
-    const view = canvas.current?.getBoundingClientRect();
-    if (full && lit && view) canvas.current?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
-  }, [drawn, part, lively, full]);
+    const box = canvas.current;
+    const lit = box?.querySelector(".node.active.atomic")?.getBoundingClientRect();
+    const view = box?.getBoundingClientRect();
+    setTall(box !== null && box.scrollHeight > box.clientHeight);
+    if (!lit || !view || (lit.top >= view.top && lit.bottom <= view.bottom && lit.left >= view.left && lit.right <= view.right)) return;
+    box?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
+  }, [drawn, part, lively, full, room]);
   useEffect(() => {
     let current = true;
     setProblem("");
@@ -67,8 +78,16 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
   const nodes = shown ? within(drawn.nodes ?? [], shown) : (drawn.nodes ?? []);
   const ids = new Set(nodes.map((node) => node.id));
   const edges = (drawn.edges ?? []).filter((edge) => inside(edge, ids));
+  // Arcs pass behind the boxes with nothing inside, so that these can be read.
   const parents = new Set(nodes.map((node) => node.parent));
+  const outer = nodes.filter((node) => parents.has(node.id));
+  const atomic = nodes.filter((node) => !parents.has(node.id));
+  // What happened in all regions at once is one entry's; the way of one alone goes further back.
+  const here = new Map(nodes.map((node) => [node.id, node]));
+  const taken = moment ? moves(moment, here) : shown || parts.length === 0 ? way(log, here) : [];
+  const { marked, arcs } = mark(taken, edges, new Map((drawn.nodes ?? []).map((node) => [node.id, node])));
   const text = active ? `${unsure ? "Last known" : "Active"} states: ${active.map(words).join(", ") || "none"}` : "";
+  const told = path(taken);
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
   const size = framed(width);
   const box = `${Number(x) - FRAME} ${Number(y) - FRAME} ${size} ${framed(height)}`;
@@ -91,22 +110,32 @@ export function ChartView({ chart, digest, active, unsure = false }: Props) {
           )}
         </div>
       )}
-      <div className={scrolls ? "canvas full" : "canvas"} ref={canvas} {...(scrolls ? SCROLLABLE : {})}>
-        <svg viewBox={box} style={{ maxWidth: size, minWidth: scrolls ? size : 0 }} role="img" aria-label={`Chart ${chart}. ${text}`}>
-          <defs>
-            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse">
-              <path d="M0 0 L8 4 L0 8 z" />
-            </marker>
-          </defs>
-          {nodes.map((node) => (
-            <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic={!parents.has(node.id)} />
+      <div className={`canvas${scrolls ? " full" : ""}${scrolls || tall ? " part" : ""}`} ref={canvas} {...(scrolls || tall ? SCROLLABLE : {})}>
+        <svg viewBox={box} style={{ maxWidth: size, minWidth: scrolls ? size : 0 }} role="img" aria-label={`Chart ${chart}. ${text}. ${told}`}>
+          {ARROWS}
+          {outer.map((node) => (
+            <Node key={node.id} node={node} active={lit.has(node.id ?? "")} />
+          ))}
+          {arcs.map((move, index) => (
+            <Arc key={index} move={move} older={!moment && move !== taken.at(-1)} />
+          ))}
+          {atomic.map((node) => (
+            <Node key={node.id} node={node} active={lit.has(node.id ?? "")} atomic />
           ))}
           {edges.map((edge, index) => (
-            <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} />
+            <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} taken={marked.has(edge)} />
+          ))}
+          {arcs.map((move, index) => (
+            <ArcLabel key={index} move={move} />
           ))}
         </svg>
       </div>
-      {text && <figcaption>{text}</figcaption>}
+      {text && (
+        <figcaption>
+          {told && <p>{told}</p>}
+          {text}
+        </figcaption>
+      )}
     </figure>
   );
 }
@@ -157,7 +186,7 @@ function inside(edge: DrawingEdgeJson, ids: ReadonlySet<string | undefined>): bo
   return ids.has(edge.target || edge.source) && (!lined || ids.has(edge.source));
 }
 
-function Node({ node, active, atomic }: { node: DrawingNodeJson; active: boolean; atomic: boolean }) {
+function Node({ node, active, atomic = false }: { node: DrawingNodeJson; active: boolean; atomic?: boolean }) {
   const { id = "", kind = "state", x = 0, y = 0, width = 0, height = 0, admit } = node;
   if (kind === "initial") return <circle className="start" cx={Number(x) + Number(width) / 2} cy={Number(y) + Number(height) / 2} r={Number(width) / 2} />;
   return (
@@ -177,11 +206,11 @@ function Node({ node, active, atomic }: { node: DrawingNodeJson; active: boolean
   );
 }
 
-function Edge({ edge, ready }: { edge: DrawingEdgeJson; ready: boolean }) {
+function Edge({ edge, ready, taken }: { edge: DrawingEdgeJson; ready: boolean; taken: boolean }) {
   const points = (edge.points ?? []).map((p) => `${p.x ?? 0},${p.y ?? 0}`).join(" ");
   return (
-    <g className={ready ? "edge ready" : "edge"}>
-      <polyline points={points} markerEnd="url(#arrow)" />
+    <g className={`edge${ready ? " ready" : ""}${taken ? " taken" : ""}`} data-from={edge.source} data-to={edge.target}>
+      <polyline points={points} markerEnd={`url(#arrow${ready || taken ? "-lit" : ""})`} />
       {edge.label && (
         <text x={edge.labelX ?? 0} y={Number(edge.labelY ?? 0) + 9}>
           {edge.label}

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { clock, pretty, severity, SIGN, words } from "./format";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Greyed } from "./Intents";
 import { useLost } from "./stream";
-import { useNarrow } from "./useNarrow";
 
-const ROW_HEIGHT = 30;
-const NARROW_ROW_HEIGHT = 52;
-/** The sentence of a warning or an error may take a second line. */
-const SECOND_LINE = 18;
+/** The height of a row whose sentence takes one line; it may take a second one. */
+const ROW_HEIGHT = 48;
 
 interface Props {
   log: readonly LogEntryJson[];
@@ -38,14 +35,19 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
   const why = `Older entries cannot be read: ${lost}.`;
   const reason = useId();
   const scroll = useRef<HTMLDivElement>(null);
-  const height = useNarrow() ? NARROW_ROW_HEIGHT : ROW_HEIGHT;
   const rows = useMemo(
     () => (problemsOnly ? [...problems, ...log.filter((entry) => severity(entry).word !== "")] : [...log]).reverse(),
     [log, problems, problemsOnly],
   );
-  const size = (entry: LogEntryJson | undefined) => height + (entry && severity(entry).word !== "" ? SECOND_LINE : 0);
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: (index) => size(rows[index]), overscan: 20 });
-  useLayoutEffect(() => virtual.measure(), [virtual, height, rows]);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroll.current,
+    getItemKey: useCallback((index: number) => rows[index]?.sequence ?? index, [rows]),
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 20,
+    // What somebody reads stays where it is when something happens.
+    anchorTo: selected || (scroll.current?.scrollTop ?? 0) > 0 ? "end" : "start",
+  });
   const show = (index: number) => {
     select(rows[index]);
     virtual.scrollToIndex(index, { align: "center" });
@@ -104,10 +106,12 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
             const { grade, word } = severity(entry);
             const chosen = selected?.sequence === entry.sequence;
             return (
-              <div role="listitem" key={entry.sequence} className="slot" style={{ transform: `translateY(${item.start}px)`, height: size(entry) }}>
+              <div role="listitem" key={entry.sequence} className="slot" ref={virtual.measureElement} data-index={item.index} style={{ transform: `translateY(${item.start}px)` }}>
                 <button type="button" className={`entry ${word}`} title={entry.summary} aria-pressed={chosen} onClick={() => select(chosen ? undefined : entry)}>
-                  <span className="sequence">#{entry.sequence}</span>
-                  <time>{clock(entry.time)}</time>
+                  <b>
+                    {entry.event || "start"}
+                    {entry.inferred && <i title="The agent did not see this event; it concluded it from inspect."> inferred</i>}
+                  </b>
                   <span className={`sign ${grade}`}>
                     {word && (
                       <>
@@ -115,10 +119,8 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
                       </>
                     )}
                   </span>
-                  <b>
-                    {entry.event}
-                    {entry.inferred && <i title="The agent did not see this event; it concluded it from inspect."> inferred</i>}
-                  </b>
+                  <time>{clock(entry.time)}</time>
+                  <span className="sequence">#{entry.sequence}</span>
                   <span className="summary">{entry.summary}</span>
                 </button>
               </div>
@@ -137,14 +139,16 @@ export function Moment({ entry, live }: { entry: LogEntryJson; live: () => void 
     <section className="card moment" aria-label={`Entry ${entry.sequence}`}>
       <div className="bar">
         <h2>
-          #{entry.sequence} · {entry.event}
+          #{entry.sequence} · {entry.event || "start"}
         </h2>
         <button type="button" onClick={live}>
           Back to now
         </button>
       </div>
       <p>
-        {entry.summary} <small>{clock(entry.time)}, from {entry.origin}</small>
+        {entry.summary} <small>
+          {clock(entry.time)} · {entry.origin}
+        </small>
       </p>
       <ol>
         {(entry.microsteps ?? []).map((step, index) => (

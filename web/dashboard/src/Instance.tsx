@@ -5,7 +5,7 @@ import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { ago, barrier, clock, pretty, sentence, severity, SIGN } from "./format";
+import { ago, barrier, clock, pretty, sentence, severity, SIGN, until } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -109,7 +109,8 @@ export function InstancePage() {
             <b>
               <span aria-hidden="true">{SIGN.error}</span> Last error
             </b>{" "}
-            #{error.sequence}, {ago(error.time, now)}: {error.summary}
+            #{error.sequence}, {ago(error.time, now)}
+            {error.summary !== instance.why && `: ${error.summary}`}
           </p>
           <button type="button" aria-pressed={selected?.sequence === error.sequence} onClick={showError}>
             Show that moment
@@ -117,14 +118,16 @@ export function InstancePage() {
         </section>
       )}
       <div className="columns">
-        <div>
-          <ChartView
-            chart={instance.chartName ?? ""}
-            digest={instance.chartDigest ?? ""}
-            active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])}
-            unsure={!selected && Boolean(instance.unknown)}
-          />
-          {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
+        <ChartView
+          chart={instance.chartName ?? ""}
+          digest={instance.chartDigest ?? ""}
+          active={selected ? (selected.configuration ?? []) : (instance.configuration ?? [])}
+          unsure={!selected && Boolean(instance.unknown)}
+          log={mine}
+          moment={selected}
+        />
+        {/* Beside the chart: what a click on an entry shows must be in sight. */}
+        <aside>
           <EventLog
             log={mine}
             read={synced}
@@ -136,8 +139,7 @@ export function InstancePage() {
             want={setWanted}
             {...(first > 1 ? { older: readOlder, findError } : {})}
           />
-        </div>
-        <aside>
+          {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
           <Facts instance={instance} />
           {hasChannel(instance) && <SendForm instance={instance} />}
           {instance.target && <Snapshots instance={instance} now={now} />}
@@ -147,7 +149,7 @@ export function InstancePage() {
               <ul>
                 {(instance.timers ?? []).map((timer) => (
                   <li key={`${timer.sendId}${timer.dueTime}`}>
-                    <code>{timer.event}</code> at {clock(timer.dueTime)}
+                    <code>{timer.event}</code> {until(timer.dueTime, now)}, at {clock(timer.dueTime)}
                   </li>
                 ))}
               </ul>

@@ -244,15 +244,15 @@ func (a *agent) export(ctx context.Context, id, instance, path, startedAt string
 	if same {
 		return nil
 	}
-	return a.tellSnapshot(id, instance, s)
+	return a.tellSnapshot(id, instance, s, nil)
 }
 
-func (a *agent) tellSnapshot(id, instance string, s *journal.Snapshot) error {
+func (a *agent) tellSnapshot(id, instance string, s *journal.Snapshot, known map[string]json.RawMessage) error {
 	o := observation(instance, id, "app.snapshot", map[string]any{
 		"run": s.Run, "sequence": s.Sequence, "size": s.Size, "sha256": s.SHA256,
 	})
 	o.Snapshot = s
-	last, err := a.append(journal.Entry{Observations: []journal.Observation{o}})
+	last, err := a.append(journal.Entry{Observations: []journal.Observation{o}, Known: known})
 	if err == nil {
 		a.spool.named(s.SHA256, last)
 	}
@@ -288,7 +288,8 @@ func (a *agent) append(e journal.Entry) (uint64, error) {
 	return last, err
 }
 
-// body returns the bytes of a snapshot; nil for none.
+// body returns the bytes of a snapshot; nil for none. What statemachine has not taken in
+// is here: in the spool, or in the observation that tells of it.
 func (a *agent) body(ctx context.Context, s *journal.Snapshot) ([]byte, error) {
 	switch {
 	case s == nil:
@@ -298,6 +299,16 @@ func (a *agent) body(ctx context.Context, s *journal.Snapshot) ([]byte, error) {
 	}
 	if body, err := a.spool.body(s.SHA256); err == nil {
 		return body, nil
+	}
+	if s.Size <= inlineBytes {
+		for o, err := range a.journal.Waiting() {
+			if err != nil {
+				return nil, err
+			}
+			if o.Snapshot != nil && o.Snapshot.SHA256 == s.SHA256 {
+				return o.Snapshot.Inline, nil
+			}
+		}
 	}
 	return a.client.Blob(ctx, s.SHA256)
 }

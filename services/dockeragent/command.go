@@ -174,14 +174,7 @@ func (a *agent) runKnown(id string) map[string]json.RawMessage {
 		s = r.state
 	}
 	r.mu.Unlock()
-	if s.Ready {
-		s.Snapshot = nil
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return nil
-	}
-	return map[string]json.RawMessage{runKey + id: b}
+	return s.known(id)
 }
 
 // errStale means that a command was for another run.

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"net"
@@ -42,9 +44,11 @@ type centre struct {
 	hellos  int
 	beat    *agentv1.Heartbeat // the last
 	blobs   map[string][]byte
+	without int                           // how many times a body cannot be had
 	out     chan *agentv1.ConnectResponse // of the present stream; nil when none
 	cut     context.CancelFunc
 	deaf    bool // does not acknowledge
+	unheard []*agentv1.Observation
 	relist  bool
 	fence   *agentv1.Fence
 	rows    map[string]*agentv1.Command // the outbox: sent again with every stream
@@ -144,6 +148,8 @@ func (c *centre) take(b *agentv1.Batch, out chan *agentv1.ConnectResponse) error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.deaf {
+		c.unheard = append(c.unheard, b.GetObservations()...)
+		c.wake()
 		return nil
 	}
 	for _, o := range b.GetObservations() {
@@ -155,6 +161,9 @@ func (c *centre) take(b *agentv1.Batch, out chan *agentv1.ConnectResponse) error
 		}
 		if s := o.GetSnapshot(); s != nil && len(s.GetInline()) == 0 && s.GetSizeBytes() > 0 && c.blobs[s.GetSha256()] == nil {
 			return fmt.Errorf("observation %d names a body that was not stored", o.GetSequence())
+		}
+		if s := o.GetSnapshot(); len(s.GetInline()) > 0 {
+			c.blobs[s.GetSha256()] = s.GetInline()
 		}
 		c.mark = o.GetSequence()
 		c.got = append(c.got, o)
@@ -196,8 +205,12 @@ func (c *centre) PutBlob(s agentv1.AgentService_PutBlobServer) error {
 
 func (c *centre) GetBlob(r *agentv1.GetBlobRequest, s agentv1.AgentService_GetBlobServer) error {
 	c.mu.Lock()
-	body := c.blobs[r.GetSha256()]
+	body, none := c.blobs[r.GetSha256()], c.without > 0
+	c.without = max(c.without-1, 0)
 	c.mu.Unlock()
+	if none {
+		return status.Error(codes.Unavailable, "the store does not answer")
+	}
 	for len(body) > 0 {
 		n := min(len(body), 64<<10)
 		if err := s.Send(&agentv1.GetBlobResponse{Chunk: body[:n]}); err != nil {

@@ -3,6 +3,7 @@
 package dockeragent
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -134,4 +135,68 @@ func TestRestartedInsideIsReminded(t *testing.T) {
 	if got := count(c.events("web"), "app.snapshot"); got != 3 {
 		t.Errorf("%d snapshots were taken, want the three from before", got)
 	}
+}
+
+// An application that is started anew inside of its container while the agent is away
+// is given its last snapshot again, wherever that is by then, and all that it says
+// before is of no account.
+func TestRestartedInsideWhileTheAgentIsAway(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		restored bool // the run began with the snapshot, and has dumped none
+		deaf     bool // statemachine has not taken the snapshots in
+		without  int  // how many times the body cannot be had
+	}{
+		"told":                  {},
+		"not taken in":          {deaf: true},
+		"out of reach at first": {without: 2},
+		"restored":              {restored: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, f, state := newCentre(t), engine.NewFake(), t.TempDir()
+			stop := start(t, c, state, f)
+			id := created(c, "web", appSpec("web"))
+			c.done(c.command("web", id, "start", nil))
+			c.find("web", "app.ready", 1)
+			run := field(c.find("web", "docker.start", 1), "startedAt").(string)
+			c.mu.Lock()
+			c.deaf = tt.deaf
+			c.mu.Unlock()
+			for n := uint64(1); n <= 3; n++ {
+				c.command("web", id, "deliver", nil, deliver(n, "x", run))
+				c.until("an answer", func() bool { return answered(c.got, n) || answered(c.unheard, n) })
+			}
+			ready := 1
+			if tt.restored {
+				s := c.find("web", "app.snapshot", 3).GetSnapshot()
+				c.done(c.command("web", id, "kill", nil))
+				c.find("web", "docker.die", 1)
+				c.done(c.command("web", id, "start", map[string]any{"snapshot": 3}, func(m *agentv1.Command) { m.Snapshot = s }))
+				ready++
+				c.find("web", "app.ready", ready)
+			}
+			stop()
+			if err := f.RestartApp(id); err != nil {
+				t.Fatal(err)
+			}
+			c.mu.Lock()
+			c.deaf, c.without, c.rows = false, tt.without, map[string]*agentv1.Command{}
+			c.mu.Unlock()
+			start(t, c, state, f)
+			if got := field(c.find("web", "app.ready", ready+1), "sequence"); got != 3.0 {
+				t.Errorf("it is ready with event %v contained, want 3", got)
+			}
+			if st, _ := f.AppState(id); st.Count != 3 {
+				t.Errorf("its state has %d events, want 3", st.Count)
+			}
+		})
+	}
+}
+
+// answered says whether an application has answered an event.
+func answered(told []*agentv1.Observation, sequence uint64) bool {
+	return slices.ContainsFunc(told, func(o *agentv1.Observation) bool {
+		return o.GetEvent() == "app.answer" && field(o, "sequence") == float64(sequence)
+	})
 }

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/chartroom/chartroom/services/dockeragent/internal/channel"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/journal"
@@ -25,10 +28,27 @@ import (
 type runState struct {
 	Run string `json:"run"`
 	// Number is the snapshot restored; 0 for a clean start.
-	Number   uint64            `json:"number,omitempty"`
+	Number uint64 `json:"number,omitempty"`
+	// Snapshot is the newest state that the application had in this run: the one that
+	// it began with, then what it has dumped.
 	Snapshot *journal.Snapshot `json:"snapshot,omitempty"`
 	// Ready is true once the application was ready: from then on it is resumed.
 	Ready bool `json:"ready,omitempty"`
+}
+
+// known is what the journal shall know of the present run of a container. A body that
+// was restored or told is to be had elsewhere, see [agent.body].
+func (s runState) known(id string) map[string]json.RawMessage {
+	if s.Ready && s.Snapshot != nil {
+		named := *s.Snapshot
+		named.Inline = nil
+		s.Snapshot = &named
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil // plain values; cannot be
+	}
+	return map[string]json.RawMessage{runKey + id: b}
 }
 
 // run is a link with what belongs to it.
@@ -47,8 +67,7 @@ type run struct {
 	mu        sync.Mutex // held while something is journaled for the run
 	over      bool
 	state     runState
-	cursor    uint64            // the newest event that the application has processed
-	last      *journal.Snapshot // of this run, that the agent has seen
+	cursor    uint64 // the newest event that the application has processed
 	delivered map[uint64]delivery
 }
 
@@ -123,9 +142,11 @@ func (a *agent) begin(r *run, state runState, body []byte, resume bool) {
 	if state.Snapshot != nil {
 		restore.Sequence = state.Snapshot.Sequence
 	}
+	a.mu.Lock()
+	a.runs[r.id] = state // before it is ready
+	a.mu.Unlock()
 	r.link.Begin(state.Run, restore)
 	a.mu.Lock()
-	a.runs[r.id] = state
 	t := a.told[r.id]
 	over := t.StartedAt == state.Run && t.Status != "running" && t.Status != "paused"
 	if over && a.links[r.id] == r {
@@ -159,11 +180,7 @@ func (a *agent) heard(r *run, m channel.Message) {
 		o = observation(r.instance, r.id, "app.ready", map[string]any{
 			"run": m.Run, "sequence": m.Sequence, "snapshot": r.state.Number, "resumed": m.Resumed,
 		})
-		state := r.state
-		state.Snapshot = nil // From now on it is resumed.
-		if b, err := json.Marshal(state); err == nil {
-			e.Known = map[string]json.RawMessage{runKey + r.id: b}
-		}
+		e.Known = a.noted(r)
 	case channel.KindAnswer:
 		r.cursor = max(r.cursor, m.Sequence)
 		data := map[string]any{"run": m.Run, "sequence": m.Sequence, "error": m.Error}
@@ -212,7 +229,23 @@ func (a *agent) tellCursors() {
 	}
 }
 
+// noted notes the state of a run, while it is the newest of its container, and gives
+// what the journal shall know of it; r.mu is held.
+func (a *agent) noted(r *run) map[string]json.RawMessage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.runs[r.id].Run != r.state.Run {
+		return nil
+	}
+	a.runs[r.id] = r.state
+	return r.state.known(r.id)
+}
+
 func (a *agent) heardSnapshot(r *run, m channel.Message) {
+	if last := r.state.Snapshot; last != nil && m.Sequence < last.Sequence {
+		a.log.Debug("snapshot dropped that contains less than the one before", "instance", r.instance, "sequence", m.Sequence)
+		return
+	}
 	r.cursor = max(r.cursor, m.Sequence)
 	body := bytes.Clone(m.Snapshot)
 	if len(body) == 0 {
@@ -224,17 +257,19 @@ func (a *agent) heardSnapshot(r *run, m channel.Message) {
 		return
 	}
 	s.Sequence, s.Run = m.Sequence, m.Run
-	r.last = s
-	_ = a.tellSnapshot(r.id, r.instance, s)
+	r.state.Snapshot = s
+	_ = a.tellSnapshot(r.id, r.instance, s, a.noted(r))
 }
 
 // reminded gives an application that comes back in its run with less than its last
 // snapshot holds that snapshot again: it was started anew inside of its container, and
-// what it says until it is ready is of no account.
+// what it says until it is ready is of no account. While the snapshot cannot be had the
+// application is asked again and again, and nothing that it says counts either.
 func (a *agent) reminded(r *run, sequence uint64) bool {
 	r.mu.Lock()
-	last, state := r.last, r.state
+	state := r.state
 	r.mu.Unlock()
+	last := state.Snapshot
 	if last == nil || sequence >= last.Sequence {
 		return false
 	}
@@ -243,13 +278,16 @@ func (a *agent) reminded(r *run, sequence uint64) bool {
 	body, err := a.body(ctx, last)
 	if err != nil {
 		a.log.Warn("the application has lost its state, and its last snapshot cannot be had", "instance", r.instance, "err", err)
-		return false
+		if status.Code(err) == codes.NotFound {
+			return false // and never will be
+		}
+		r.link.Redial()
+		return true
 	}
 	_, _ = a.append(journal.Entry{Observations: []journal.Observation{observation(r.instance, r.id, "app.error", map[string]any{
 		"run":     state.Run,
 		"message": fmt.Sprintf("it came back with event %d, and is given its last snapshot again, which contains event %d", sequence, last.Sequence),
 	})}})
-	state.Snapshot = last
 	a.begin(r, state, body, false)
 	return true
 }

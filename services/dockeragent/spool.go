@@ -38,19 +38,12 @@ func openSpool(dir string, limit int64, j *journal.Journal) (*spool, error) {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	s := &spool{dir: dir, limit: limit, waits: map[string]waiting{}}
-	for from := j.Acked() + 1; ; {
-		list, err := j.Read(from, 256)
+	for o, err := range j.Waiting() {
 		if err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		if len(list) == 0 {
-			break
-		}
-		for _, o := range list {
-			if o.Snapshot != nil && o.Snapshot.Inline == nil {
-				s.waits[o.Snapshot.SHA256] = waiting{size: int64(o.Snapshot.Size), last: o.Sequence}
-			}
-			from = o.Sequence + 1
+		if o.Snapshot != nil && o.Snapshot.Inline == nil {
+			s.waits[o.Snapshot.SHA256] = waiting{size: int64(o.Snapshot.Size), last: o.Sequence}
 		}
 	}
 	files, err := os.ReadDir(dir)

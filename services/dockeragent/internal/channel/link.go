@@ -138,7 +138,7 @@ type Link struct {
 	ready   bool // in this run, at least once
 	open    bool // ready on the present connection
 	closed  bool
-	again   bool // restored anew in its run, and not ready since
+	again   bool // restored or asked anew in its run, and not ready since
 	pending []outgoing
 	told    map[string]bool // what is told once a run
 
@@ -176,6 +176,17 @@ func (l *Link) Begin(run string, r Restore) {
 	l.again = again
 	l.mu.Unlock()
 	l.sayRestore()
+}
+
+// Redial breaks the connection, to ask the application anew how far it is. What it says
+// until it is ready again is dropped.
+func (l *Link) Redial() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open, l.again = false, true
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
 }
 
 // Run is the run that Begin named; "" before.

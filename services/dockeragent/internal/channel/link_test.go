@@ -198,6 +198,26 @@ func TestUnready(t *testing.T) {
 	}
 }
 
+// TestRedial: an application that is asked anew is resumed, and nothing that it says
+// until it is ready counts.
+func TestRedial(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.listen()
+	a.begin("R1", channel.Restore{})
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+	a.says(`{"type":"ready","run":"R1","sequence":2}`)
+	a.told(channel.KindReady, 2)
+	a.link.Redial()
+	a.listen()
+	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
+	a.says(`{"type":"snapshot","run":"R1","sequence":0,"snapshot":1}`)
+	a.says(`{"type":"ready","run":"R1","sequence":2}`)
+	a.told(channel.KindReady, 2)
+	a.says(`{"type":"snapshot","run":"R1","sequence":3,"snapshot":1}`)
+	a.told(channel.KindSnapshot, 3)
+}
+
 // TestDrain: what was written before the death is handed over before Drain returns.
 func TestDrain(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -123,6 +124,8 @@ type Options struct {
 const (
 	keepCommands    = 4096
 	keepCommandsFor = 24 * time.Hour
+	// readAhead is how many observations Waiting reads at a time.
+	readAhead = 256
 )
 
 // state is what a file begins with.
@@ -467,6 +470,29 @@ func (j *Journal) Recent(since time.Time) []Command {
 	}
 	slices.SortFunc(out, func(a, b Command) int { return a.Begun.Compare(b.Begun) })
 	return out
+}
+
+// Waiting lists the durable observations that are not acknowledged, oldest first. It
+// ends with an error when one cannot be read.
+func (j *Journal) Waiting() iter.Seq2[Observation, error] {
+	return func(yield func(Observation, error) bool) {
+		for from := j.Acked() + 1; ; {
+			list, err := j.Read(from, readAhead)
+			if err != nil {
+				yield(Observation{}, err)
+				return
+			}
+			if len(list) == 0 {
+				return
+			}
+			for _, o := range list {
+				if !yield(o, nil) {
+					return
+				}
+				from = o.Sequence + 1
+			}
+		}
+	}
 }
 
 // Read returns at most n durable observations from sequence from on. What lies

@@ -305,12 +305,16 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) (map[string]an
 	r.mu.Lock()
 	r.delivered[c.Sequence] = delivery{c.ID, c.Traceparent}
 	r.mu.Unlock()
-	if err := r.link.Deliver(c.Sequence, c.Name, c.Data); err != nil && !errors.Is(err, channel.ErrFull) {
+	event := channel.Event{Sequence: c.Sequence, After: c.After, Name: c.Name, Data: c.Data}
+	switch err := r.link.Deliver(event); {
+	case errors.Is(err, channel.ErrBehind):
+		return nil, fmt.Errorf("%w: event %d: %w", errStale, c.Sequence, err)
+	case errors.Is(err, channel.ErrFull):
+		return nil, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusTooManyRequests, Message: err.Error()}
+	case err != nil:
 		// It may have arrived in part or not at all: it is sent again after the
 		// connection is resumed, and a sequence acts once.
 		return nil, fmt.Errorf("event %d: %w", c.Sequence, err)
-	} else if err != nil {
-		return nil, &engine.Error{Op: c.Verb, ID: c.ContainerID, Status: http.StatusTooManyRequests, Message: err.Error()}
 	}
 	return nil, nil
 }

@@ -21,7 +21,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -108,7 +107,18 @@ type Restore struct {
 	Resume bool
 }
 
+// Event is one for the application.
+type Event struct {
+	Sequence uint64
+	// After is the event that the application must have processed before; 0 for none.
+	After uint64
+	Name  string
+	// Data is JSON; may be empty.
+	Data []byte
+}
+
 type outgoing struct {
+	after    uint64          // of an event
 	Type     string          `json:"type"`
 	Run      string          `json:"run"`
 	Snapshot json.RawMessage `json:"snapshot,omitempty"`
@@ -134,9 +144,10 @@ type Link struct {
 	reading chan struct{} // closed when the present connection is read to its end
 	run     string
 	restore *Restore
-	sent    bool // restore was sent on the present connection
-	ready   bool // in this run, at least once
-	open    bool // ready on the present connection
+	sent    bool   // restore was sent on the present connection
+	ready   bool   // in this run, at least once
+	open    bool   // ready on the present connection
+	cursor  uint64 // the newest event that the application has processed
 	closed  bool
 	again   bool // restored or asked anew in its run, and not ready since
 	pending []outgoing
@@ -199,9 +210,14 @@ func (l *Link) Run() string {
 // ErrFull is returned when too many messages wait for the application to be ready.
 var ErrFull = errors.New("too many messages wait for the application to be ready")
 
-// Deliver sends an event, or keeps it until the application is ready.
-func (l *Link) Deliver(sequence uint64, name string, data []byte) error {
-	return l.say(outgoing{Type: "event", Sequence: &sequence, Name: name, Data: data})
+// ErrBehind is returned for an event when the application has not processed those
+// before it: it was started anew inside of its container.
+var ErrBehind = errors.New("the application has not processed the events before it")
+
+// Deliver sends an event, or keeps it until the application is ready. One that it is
+// not ready for by then is dropped.
+func (l *Link) Deliver(e Event) error {
+	return l.say(outgoing{Type: "event", after: e.After, Sequence: &e.Sequence, Name: e.Name, Data: e.Data})
 }
 
 // TakeSnapshot asks for a snapshot.
@@ -431,12 +447,15 @@ func (l *Link) take(m Message) {
 	var flush []outgoing
 	if m.Kind == KindReady {
 		m.Resumed = l.restore != nil && l.restore.Resume || l.ready
-		l.ready, l.open, l.again = true, true, false
+		l.ready, l.open, l.again, l.cursor = true, true, false, m.Sequence
 		flush, l.pending = l.pending, nil
 	}
 	if l.again && (m.Kind == KindAnswer || m.Kind == KindSnapshot || m.Kind == KindEvent) {
 		l.mu.Unlock()
 		return // of a state that it is about to lose
+	}
+	if m.Kind == KindAnswer || m.Kind == KindSnapshot {
+		l.cursor = max(l.cursor, m.Sequence)
 	}
 	if m.Kind == KindSnapshot {
 		delete(l.told, SnapshotTooLarge) // The next one that is too large is news.
@@ -452,7 +471,7 @@ func (l *Link) take(m Message) {
 		}
 	}
 	for _, m := range flush {
-		if err := l.say(m); err != nil {
+		if err := l.say(m); err != nil && !errors.Is(err, ErrBehind) { // else it comes again
 			l.log.Warn("message to the application", "run", run, "err", err)
 		}
 	}
@@ -491,7 +510,7 @@ func (l *Link) sayRestore() {
 		l.emit(Message{Kind: KindError, Run: m.Run, Text: fmt.Sprintf("the snapshot is not JSON: %v", err)})
 		return
 	}
-	_ = l.put(append(b, '\n'))
+	_ = l.put(conn, append(b, '\n'))
 }
 
 // say sends a message of the run now, or keeps it until the application is ready.
@@ -505,7 +524,12 @@ func (l *Link) say(m outgoing) error {
 		l.pending = append(l.pending, m)
 		return nil
 	}
+	if m.after > l.cursor {
+		l.mu.Unlock()
+		return ErrBehind
+	}
 	m.Run = l.run
+	conn := l.conn // on which it was ready, and no other
 	l.mu.Unlock()
 	b, err := json.Marshal(m)
 	if err != nil {
@@ -514,18 +538,12 @@ func (l *Link) say(m outgoing) error {
 	if len(b) > MaxLine {
 		return &TooLargeError{What: "the event", Holder: "a message", Size: int64(len(b)), Limit: MaxLine}
 	}
-	return l.put(append(b, '\n'))
+	return l.put(conn, append(b, '\n'))
 }
 
-func (l *Link) put(b []byte) error {
+func (l *Link) put(conn net.Conn, b []byte) error {
 	l.write.Lock()
 	defer l.write.Unlock()
-	l.mu.Lock()
-	conn := l.conn
-	l.mu.Unlock()
-	if conn == nil {
-		return io.ErrClosedPipe
-	}
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
 	if _, err := conn.Write(b); err != nil {
 		// Half a line may be out: only a new connection is clean.

@@ -96,7 +96,7 @@ func TestLink(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t)
-		if err := a.link.Deliver(4, "early", []byte(`1`)); err != nil {
+		if err := a.link.Deliver(channel.Event{Sequence: 4, After: 3, Name: "early", Data: []byte(`1`)}); err != nil {
 			t.Fatal(err)
 		}
 		a.listen()
@@ -196,6 +196,38 @@ func TestUnready(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An application that comes back with less than it had is sent no event that comes after
+// what it has lost, be it one that waits for ready or one that comes later.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		a.says(`{"type":"ready","run":"R1","sequence":2}`)
+		a.told(channel.KindReady, 2)
+		a.says(`{"type":"answer","run":"R1","sequence":3}`)
+		a.told(channel.KindAnswer, 3)
+		go func() { _ = a.link.Deliver(channel.Event{Sequence: 4, After: 3, Name: "next"}) }()
+		a.hears(`{"type":"event","run":"R1","sequence":4,"name":"next"}`)
+		_ = a.conn.Close()
+		synctest.Wait()
+		if err := a.link.Deliver(channel.Event{Sequence: 5, After: 3, Name: "waits"}); err != nil {
+			t.Fatal(err)
+		}
+		a.listen()
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
+		a.says(`{"type":"ready","run":"R1","sequence":0}`)
+		a.told(channel.KindReady, 0)
+		if err := a.link.Deliver(channel.Event{Sequence: 4, After: 3, Name: "late"}); !errors.Is(err, channel.ErrBehind) {
+			t.Errorf("an event after 3: %v, want ErrBehind", err)
+		}
+		go func() { _ = a.link.Deliver(channel.Event{Sequence: 1, Name: "again"}) }()
+		a.hears(`{"type":"event","run":"R1","sequence":1,"name":"again"}`)
+	})
 }
 
 // TestRedial: an application that is asked anew is resumed, and nothing that it says

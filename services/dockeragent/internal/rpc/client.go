@@ -70,10 +70,10 @@ type Command struct {
 	Run time.Time
 	// Snapshot is for start and restore; nil for a clean start.
 	Snapshot *journal.Snapshot
-	// Sequence, Name and Data are for deliver.
-	Sequence uint64
-	Name     string
-	Data     json.RawMessage
+	// Sequence, After, Name and Data are for deliver.
+	Sequence, After uint64
+	Name            string
+	Data            json.RawMessage
 	// Traceparent is W3C's; may be empty.
 	Traceparent string
 }

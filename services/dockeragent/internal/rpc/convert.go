@@ -93,7 +93,7 @@ func command(m *agentv1.Command) Command {
 		c.Snapshot = &journal.Snapshot{SHA256: s.GetSha256(), Size: s.GetSizeBytes(), Inline: s.GetInline(), Sequence: s.GetContainedSequence()}
 	}
 	if d := m.GetDelivery(); d != nil {
-		c.Sequence, c.Name, c.Data = d.GetSequence(), d.GetName(), d.GetDataJson()
+		c.Sequence, c.After, c.Name, c.Data = d.GetSequence(), d.GetAfterSequence(), d.GetName(), d.GetDataJson()
 	}
 	return c
 }

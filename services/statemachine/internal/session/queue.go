@@ -127,7 +127,7 @@ func (t *turn) advance() {
 	}
 	i.book.Flight = e.GetSequence()
 	c := t.command("deliver", nil, func(c *agentv1.Command) {
-		c.Delivery = &agentv1.Delivery{Sequence: e.GetSequence(), Name: e.GetName(), DataJson: e.GetDataJson()}
+		c.Delivery = &agentv1.Delivery{Sequence: e.GetSequence(), Name: e.GetName(), DataJson: e.GetDataJson(), AfterSequence: i.book.Delivered}
 	})
 	i.book.FlightCommand = c.GetCommandId()
 	if t.shard.commandable(i.view.GetHostId()) {

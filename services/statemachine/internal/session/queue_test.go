@@ -285,6 +285,38 @@ func TestWrongAnswerMovesNothing(t *testing.T) {
 	}
 }
 
+// A delivery names how far the application is, so that none goes to one that has lost
+// its state; and no chart skips what is behind that.
+func TestDeliveryNamesTheEventBefore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	b.say("docker.start", `{"startedAt":"2026-01-02T00:00:00Z"}`)
+	b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0}`)
+	for range 3 {
+		b.do(func(t *turn) { t.enqueue("x", nil, ""); t.settleHead() })
+	}
+	check := func(sequence, after uint64) {
+		t.Helper()
+		d := b.i.outbox[len(b.i.outbox)-1].GetCommand().GetDelivery()
+		if d.GetSequence() != sequence || d.GetAfterSequence() != after {
+			t.Errorf("delivery %v, want event %d after %d", d, sequence, after)
+		}
+	}
+	check(1, 0)
+	b.say("app.answer", `{"sequence":1}`)
+	check(2, 1)
+	b.say("app.ready", `{"run":"2026-01-02T00:00:00Z","sequence":0,"snapshot":0,"resumed":true}`)
+	check(1, 0)
+	b.do(func(t *turn) {
+		if err := t.tell("queue.rewind", map[string]any{"sequence": 3.0}); err != nil {
+			panic(err)
+		}
+	})
+	if got := b.i.book.Delivered; got != 0 {
+		t.Errorf("the chart moved it to %d, want 0", got)
+	}
+}
+
 // TestProvenStays checks that the last proven snapshot is never evicted.
 func TestProvenStays(t *testing.T) {
 	t.Parallel()

@@ -238,7 +238,8 @@ func (t *turn) tell(what string, arguments map[string]any) error {
 	case "event.dead_letter":
 		t.deadLetter(number(arguments["sequence"]))
 	case "queue.rewind":
-		t.rewind(number(arguments["sequence"]))
+		// Never forward: what comes after the application's cursor is not skipped.
+		t.rewind(min(number(arguments["sequence"]), t.instance.book.Delivered))
 	default:
 		return fmt.Errorf("nothing called %q can be told to an instance", what)
 	}

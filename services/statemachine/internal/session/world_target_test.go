@@ -78,6 +78,9 @@ func (w *world) act(c *agentv1.Command) {
 		if !c.GetRunTime().AsTime().Equal(w.run) {
 			return // of a run that is over
 		}
+		if after := c.GetDelivery().GetAfterSequence(); w.ready && after > w.cursor {
+			w.violation("event %d is sent after %d to an application that has processed %d", c.GetDelivery().GetSequence(), after, w.cursor)
+		}
 		w.process(c.GetDelivery())
 	}
 }

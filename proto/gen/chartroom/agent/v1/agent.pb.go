@@ -990,7 +990,12 @@ type Delivery struct {
 	// Event name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Event data as JSON; empty when none.
-	DataJson      []byte `protobuf:"bytes,3,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
+	DataJson []byte `protobuf:"bytes,3,opt,name=data_json,json=dataJson,proto3" json:"data_json,omitempty"`
+	// The newest event that the application has processed, as far as the server
+	// knows; 0 for none. One that is not as far was started anew inside of its
+	// container: the agent refuses the delivery with error.outcome_stale, and
+	// app.ready tells what is to be sent again.
+	AfterSequence uint64 `protobuf:"varint,4,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1044,6 +1049,13 @@ func (x *Delivery) GetDataJson() []byte {
 		return x.DataJson
 	}
 	return nil
+}
+
+func (x *Delivery) GetAfterSequence() uint64 {
+	if x != nil {
+		return x.AfterSequence
+	}
+	return 0
 }
 
 // Acknowledgement says that observations are durable.
@@ -1384,11 +1396,12 @@ const file_chartroom_agent_v1_agent_proto_rawDesc = "" +
 	"\bsnapshot\x18\b \x01(\v2\x1c.chartroom.agent.v1.SnapshotR\bsnapshot\x128\n" +
 	"\bdelivery\x18\t \x01(\v2\x1c.chartroom.agent.v1.DeliveryR\bdelivery\x12 \n" +
 	"\vtraceparent\x18\n" +
-	" \x01(\tR\vtraceparent\"W\n" +
+	" \x01(\tR\vtraceparent\"~\n" +
 	"\bDelivery\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
-	"\tdata_json\x18\x03 \x01(\fR\bdataJson\"}\n" +
+	"\tdata_json\x18\x03 \x01(\fR\bdataJson\x12%\n" +
+	"\x0eafter_sequence\x18\x04 \x01(\x04R\rafterSequence\"}\n" +
 	"\x0fAcknowledgement\x12\x1d\n" +
 	"\n" +
 	"journal_id\x18\x01 \x01(\tR\tjournalId\x12\x1a\n" +

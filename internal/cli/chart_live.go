@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chartroom/chartroom/internal/chartwork"
+	"github.com/chartroom/chartroom/internal/transport"
 )
 
 // liveFlags say what a chart may reach that is tried out. Without any of them it
@@ -37,7 +37,7 @@ func (f *liveFlags) register(cmd *cobra.Command) {
 func (f *liveFlags) any() bool { return f.listen != "" || len(f.send)+len(f.load) > 0 }
 
 // request checks the flags and listens.
-func (f *liveFlags) request(ctx context.Context) (r chartwork.LiveRequest, err error) {
+func (f *liveFlags) request() (r chartwork.LiveRequest, err error) {
 	r.Access.Send = f.send
 	for _, source := range f.load {
 		if !strings.Contains(source, "://") {
@@ -55,7 +55,10 @@ func (f *liveFlags) request(ctx context.Context) (r chartwork.LiveRequest, err e
 		r.Access.Load = append(r.Access.Load, source)
 	}
 	if f.listen != "" {
-		if r.Listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen); err != nil {
+		if r.Listener, err = transport.Listen(f.listen, transport.Security{}); err != nil {
+			if errors.Is(err, transport.ErrNotLoopback) {
+				return r, usagef("--listen %s: others could send events there; use an address of loopback, such as 127.0.0.1:8080", f.listen)
+			}
 			return r, usagef("--listen: %w", err)
 		}
 	}

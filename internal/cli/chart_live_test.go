@@ -110,6 +110,7 @@ func TestChartRunWithANetworkIsCareful(t *testing.T) {
 		{[]string{"script.scxml", "--clock", "virtual"}, 2, "does not go with a network"},
 		{[]string{"script.scxml", "--allow-send", "nowhere"}, 2, "no URL"},
 		{[]string{"script.scxml", "--listen", "nowhere"}, 2, "--listen"},
+		{[]string{"script.scxml", "--listen", "0.0.0.0:0"}, 2, "others could send events"},
 		{[]string{"script.scxml", "--allow-load", "nothing"}, 2, "no such file"},
 	} {
 		args := append([]string{"chart", "run", "--allow-send", "http://localhost/", filepath.Join(dir, test.args[0])}, test.args[1:]...)

@@ -70,7 +70,7 @@ func (a *app) tryCommand() *cobra.Command {
 				}
 				t.real = true
 				inUTC()
-				r, err := network.request(cmd.Context())
+				r, err := network.request()
 				if err != nil {
 					return err
 				}

@@ -107,7 +107,7 @@ func (t *turn) begin(data map[string]any) error {
 	if err != nil {
 		return err
 	}
-	t.run(stimulus{origin: "runtime", done: &step, data: anyOf(data)})
+	t.run(stimulus{origin: "runtime", done: &step, seed: seed, data: anyOf(data)})
 	return nil
 }
 

@@ -52,8 +52,9 @@ type stimulus struct {
 	summary   string // instead of one made from the step
 	// fire is the number of a due delayed send; then there is no event.
 	fire uint64
-	// done is a macrostep that was taken already: that of the start.
+	// done is a macrostep that was taken already, with seed: that of the start.
 	done *scxml.Macrostep
+	seed uint64
 }
 
 func (t *turn) step() *step { return t.group.step(t.instance) }
@@ -82,7 +83,10 @@ func (t *turn) run(s stimulus) {
 // macrostep delivers s to the session, does what it asks for, and logs it.
 func (t *turn) macrostep(s stimulus) {
 	i := t.instance
-	seed := t.seed()
+	seed := s.seed
+	if s.done == nil {
+		seed = t.seed()
+	}
 	in := scxml.Input{Now: t.now, Seed: seed}
 	if s.data == nil {
 		s.data = decode(s.dataJSON)

@@ -56,7 +56,7 @@ func newAgent(t *testing.T, host string) *agent {
 		t: t, host: host, journal: "journal-" + host, first: 1, commands: map[string]bool{}, wake: make(chan struct{}, 1),
 		clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), id: "c1", engine: "engine-" + host,
 		spec: &agentv1.TargetSpec{Managed: true, Image: "counter", ContainerName: "web", Chart: "", Channel: "socket",
-			OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,"restart":{"max":10,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":60000,"open":1000,"queue":1000},"startTimeout":30000,"stopTimeout":10000,"proving":5000,"eventDeaths":3,"events":"all","recover":{"image":"","env":{}}}`)},
+			OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,"restart":{"max":10,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":60000,"open":1000,"queue":1000},"startTimeout":30000,"stopTimeout":10000,"proving":5000,"eventDeaths":3,"recover":{"image":"","env":{}}}`)},
 	}
 }
 

@@ -23,7 +23,6 @@ const (
 	Enable         = "chartroom.enable"
 	Instance       = "chartroom.instance"
 	Chart          = "chartroom.chart"
-	Events         = "chartroom.events"
 	Snapshot       = "chartroom.snapshot"
 	SnapshotPolicy = "chartroom.snapshot.policy"
 	RestartMax     = "chartroom.restart.max"
@@ -46,7 +45,7 @@ const (
 // keys are all that a user may write; ours are chartroom's own marks, which mean nothing here.
 var (
 	keys = []string{
-		Enable, Instance, Chart, Events, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, Unhealthy, BreakerTimeout, BreakerQueue,
+		Enable, Instance, Chart, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, Unhealthy, BreakerTimeout, BreakerQueue,
 		RecoverImage, StartTimeout, StopTimeout,
 	}
 	ours = []string{Command, Recovery, "chartroom.demo", "chartroom.test"}
@@ -115,7 +114,6 @@ type Options struct {
 	StopTimeout    int64   `json:"stopTimeout"`
 	Proving        int64   `json:"proving"`
 	EventDeaths    int     `json:"eventDeaths"`
-	Events         string  `json:"events"`
 	Recover        Recover `json:"recover"`
 }
 
@@ -155,7 +153,7 @@ func Defaults() Options {
 		Channel: "none", Policy: "event",
 		Restart:      Restart{Max: 10, Backoff: 100, Ceiling: 60_000},
 		Breaker:      Breaker{Timeout: 250, Open: 1000, Queue: 1000},
-		StartTimeout: 30_000, StopTimeout: 10_000, Proving: 5000, EventDeaths: 3, Events: "all",
+		StartTimeout: 30_000, StopTimeout: 10_000, Proving: 5000, EventDeaths: 3,
 		Recover: Recover{Env: map[string]string{}},
 	}
 }
@@ -185,7 +183,6 @@ func Parse(c engine.Container) Target {
 	p.duration(BreakerTimeout, &o.Breaker.Timeout)
 	p.duration(StartTimeout, &o.StartTimeout)
 	p.duration(StopTimeout, &o.StopTimeout)
-	p.oneOf(Events, []string{"all", "state"}, &o.Events)
 	p.recover(c)
 	p.channel(c)
 	p.policy()
@@ -300,18 +297,6 @@ func (p *parser) duration(key string, to *int64) {
 		return
 	}
 	*to = d.Milliseconds()
-}
-
-func (p *parser) oneOf(key string, allowed []string, to *string) {
-	v, ok := p.labels[key]
-	if !ok {
-		return
-	}
-	if !slices.Contains(allowed, v) {
-		p.bad(key, v, "one of "+strings.Join(allowed, ", "), *to)
-		return
-	}
-	*to = v
 }
 
 // channel decides how state gets out of and into the application.

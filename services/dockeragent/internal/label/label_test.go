@@ -60,6 +60,10 @@ func TestParse(t *testing.T) {
 			findings: []string{"label.unknown", "chartroom.enable=true"},
 		},
 		{
+			name: "not built", in: engine.Container{Labels: map[string]string{"chartroom.events": "state"}}, channel: "none", policy: "event",
+			findings: []string{"label.unknown", "remove it"},
+		},
+		{
 			name: "misspelt value", in: engine.Container{Labels: map[string]string{"chartroom.enable": "yes"}}, channel: "none", policy: "event",
 			findings: []string{"label.value", "chartroom.enable=true"},
 		},

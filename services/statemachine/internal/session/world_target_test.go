@@ -231,5 +231,5 @@ func (w *world) die() {
 func worldSpec() *agentv1.TargetSpec {
 	return &agentv1.TargetSpec{Managed: true, Image: "counter", ContainerName: "web", Channel: "socket", OptionsJson: []byte(`{"channel":"socket","policy":"event","policyInterval":0,
 		"restart":{"max":1000,"first":0,"backoff":100,"ceiling":60000},"breaker":{"timeout":600000,"open":1000,"queue":1000},
-		"startTimeout":600000,"stopTimeout":10000,"proving":5000,"eventDeaths":100,"events":"all","recover":{"image":"","env":{}}}`)}
+		"startTimeout":600000,"stopTimeout":10000,"proving":5000,"eventDeaths":100,"recover":{"image":"","env":{}}}`)}
 }

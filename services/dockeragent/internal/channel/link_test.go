@@ -162,7 +162,7 @@ func TestUnready(t *testing.T) {
 			}
 		}, "it closes the connection before it has said ready"},
 		"it is ready": {func(a *app) {
-			time.Sleep(patience / 2)
+			time.Sleep(patience / 2) // virtual
 			a.listen()
 			a.hears(restore)
 			a.says(`{"type":"ready","run":"R1","sequence":0}`)
@@ -170,7 +170,7 @@ func TestUnready(t *testing.T) {
 			_ = a.conn.Close()
 		}, ""},
 		"it has died": {func(a *app) {
-			time.Sleep(patience / 2)
+			time.Sleep(patience / 2) // virtual
 			a.link.Close()
 		}, ""},
 	} {
@@ -178,7 +178,7 @@ func TestUnready(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				a := newApp(t)
-				time.Sleep(time.Minute) // Before the run nobody waits.
+				time.Sleep(time.Minute) // virtual; before the run nobody waits
 				a.link.Begin("R1", channel.Restore{})
 				begun := time.Now()
 				test.does(a)
@@ -187,7 +187,7 @@ func TestUnready(t *testing.T) {
 						t.Errorf("told %+v after %v, want %q", m, time.Since(begun), test.want)
 					}
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // virtual
 				for len(a.got) > 0 {
 					if m := <-a.got; m.Kind == channel.KindUnready {
 						t.Errorf("told %+v as well", m)

@@ -403,3 +403,12 @@ func (s *stage) untilReady(ctx context.Context, name string, at time.Time) (read
 	})
 	return ready, text, err
 }
+
+// untilRestored is untilReady of an application that must say that it has its state.
+func (s *stage) untilRestored(ctx context.Context, a *app, at time.Time) (ready time.Time, text string, err error) {
+	ready, text, err = s.untilReady(ctx, a.name, at)
+	if err == nil && !strings.HasPrefix(text, "restored") {
+		err = fmt.Errorf("%s came back without its state (%s): %w", a.name, text, errFound)
+	}
+	return ready, text, err
+}

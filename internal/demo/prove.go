@@ -277,12 +277,9 @@ func (s *stage) sampleOurs(ctx context.Context, name string) (time.Duration, err
 	if err != nil {
 		return 0, err
 	}
-	ready, how, err := s.untilReady(ctx, a.name, at)
+	ready, _, err := s.untilRestored(ctx, a, at)
 	if err != nil {
 		return 0, err
-	}
-	if !strings.HasPrefix(how, "restored") {
-		return 0, fmt.Errorf("%s came back without its state (%s): %w", a.name, how, errFound)
 	}
 	return ready.Sub(at), s.discard(ctx, a)
 }

@@ -95,7 +95,7 @@ func (s *stage) crash(ctx context.Context, a *app) error {
 	s.say("kill -9 to its process on the host, at %s.", at.Format("15:04:05.000"))
 	from := s.tally.count()
 	flood := s.tally.flood(ctx, s.fleet, a, 8, 2*leastDown)
-	ready, how, err := s.untilReady(ctx, a.name, at)
+	ready, how, err := s.untilRestored(ctx, a, at)
 	if e := flood(); err == nil {
 		err = e
 	}
@@ -223,7 +223,7 @@ func (s *stage) order(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready, how, err := s.untilReady(ctx, a.name, at)
+	ready, how, err := s.untilRestored(ctx, a, at)
 	if err != nil {
 		return err
 	}

@@ -147,6 +147,57 @@ func TestComposeBotResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	resumes(t, bot, 2)
+	mainJob(t, p, "com.docker.compose.project="+bot)
+}
+
+// mainJob runs a chart in a container through the services of compose: killed by the
+// host, it comes back with its state and gets what was sent while it was down.
+func mainJob(t *testing.T, p *project, only string) {
+	t.Helper()
+	run := func(arguments ...string) string {
+		t.Helper()
+		out, err := p.cli(t, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	name := p.name + "-hello"
+	rig.RemoveByName(t, name)
+	run("run", "--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/hello.sock", "-v", p.name+"-run:/run/chartroom",
+		"-l", rig.Label+"="+rig.RunID(), "-l", only, rig.AppImage(t))
+	var want []string
+	send := func() {
+		t.Helper()
+		number := strconv.Itoa(len(want) + 1)
+		run("send", name, "hello", `{"number": `+number+`}`)
+		want = append(want, number)
+	}
+	send()
+	send()
+	rig.Eventually(t, 10*time.Second, "a snapshot of the clean start, and one after each event", func() error {
+		if said := run("snapshot", "ls", name); !strings.Contains(said, "#3 ") {
+			return fmt.Errorf("%s", said)
+		}
+		return nil
+	})
+	rig.KillTarget(t, name)
+	send()
+	send()
+	rig.Eventually(t, 30*time.Second, "it is back with its state", func() error {
+		if said := rig.Logs(t, name); !strings.Contains(said, "restored, 2 events contained") {
+			return fmt.Errorf("it wrote %s", said)
+		}
+		return nil
+	})
+	run("send", name, "report")
+	report := "report: [" + strings.Join(want, ",") + "]"
+	rig.Eventually(t, 30*time.Second, "it has everything once, in order", func() error {
+		if said := rig.Logs(t, name); !strings.Contains(said, report) {
+			return fmt.Errorf("it wrote %s, want %s", said, report)
+		}
+		return nil
+	})
 }
 
 // docker runs the engine's own client.

@@ -12,7 +12,7 @@ STAGES := GOWORK=off go build -C tools -o ../bin/tools/stages ./cmd/stages && ex
 .PHONY: help build demo test bootstrap unit lint generate verify-generated race browser e2e faults conformance bench images compose-up compose-down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build every binary into bin/ (and the dashboard that one of them carries)
 	@scripts/build
@@ -57,6 +57,7 @@ bench: build ## Measure against the yardsticks, run in the same minute
 	@scripts/bench
 
 images: build ## Build the container images from bin/ (and a Redis where none can be pulled)
+	@scripts/bootstrap
 	@scripts/images
 
 compose-up: images ## Bring up deploy/compose.yaml, and print the dashboard's address

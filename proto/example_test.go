@@ -20,36 +20,26 @@ import (
 // that was handled last, so that nothing is missed and nothing comes twice.
 func Example() {
 	ctx := context.Background()
-	conn, err := grpc.NewClient("127.0.0.1:7400", grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
+	conn := must(grpc.NewClient("127.0.0.1:7400", grpc.WithTransportCredentials(insecure.NewCredentials())))
 	defer conn.Close()
 	fleet := fleetv1.NewFleetServiceClient(conn)
 
-	made, err := fleet.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: "order-42", Chart: "order", RequestId: "order-42/create"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	id := made.GetInstance().GetInstanceId()
-	tea, err := structpb.NewValue(map[string]any{"name": "tea", "price": 4})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err = fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: id, Event: "item", Data: tea, RequestId: "order-42/tea"}); err != nil {
-		log.Fatal(err)
-	}
-	changes, err := fleet.Watch(ctx, &fleetv1.WatchRequest{InstanceId: id, Log: true, AfterLogSequence: 0})
-	if err != nil {
-		log.Fatal(err)
-	}
+	order := must(fleet.CreateInstance(ctx, &fleetv1.CreateInstanceRequest{Name: "order-42", Chart: "order", RequestId: "order-42/create"})).GetInstance()
+	tea := must(structpb.NewValue(map[string]any{"name": "tea", "price": 4}))
+	must(fleet.SendEvent(ctx, &fleetv1.SendEventRequest{InstanceId: order.GetInstanceId(), Event: "item", Data: tea, RequestId: "order-42/tea"}))
+
+	changes := must(fleet.Watch(ctx, &fleetv1.WatchRequest{InstanceId: order.GetInstanceId(), Log: true, AfterLogSequence: order.GetLogSequence()}))
 	for {
-		change, err := changes.Recv()
-		if err != nil {
-			log.Fatal(err) // Call Watch again, after the last sequence printed.
-		}
+		change := must(changes.Recv()) // when it breaks: Watch again, after the last sequence printed
 		if entry := change.GetLog(); entry != nil {
 			fmt.Println(entry.GetSequence(), entry.GetEvent(), entry.GetSummary())
 		}
 	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		log.Fatal(err)
+	}
+	return v
 }

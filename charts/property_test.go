@@ -86,7 +86,7 @@ func inspect(t *rapid.T, data map[string]any) string {
 	return status
 }
 
-// D4, law 6: whatever was lost, repeated or out of order, the state after an
+// Law 6: whatever was lost, repeated or out of order, the state after an
 // inspect is the one that inspect names; and nothing that arrives is a fault of
 // the chart.
 func TestInspectIsTheTruth(t *testing.T) {

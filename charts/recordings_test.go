@@ -104,7 +104,7 @@ func rows() []recordings.Row {
 	})
 }
 
-// D3: every recording of a real engine ends where its own inspect ended, for a
+// Every recording of a real engine ends where its own inspect ended, for a
 // managed and for an unmanaged container. Without that inspect, too, but where
 // the engine does not say what it did: silent are the back-off of its restart
 // policy, removal while it lasts, and what happens while the daemon is down.

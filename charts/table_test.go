@@ -146,7 +146,7 @@ func die(d *driver, exitCode int, signals ...any) {
 	d.deliver("docker.die", map[string]any{"startedAt": firstRun, "exitCode": exitCode, "evidence": evidence(signals...)})
 }
 
-// D3, D4: every event of the engine in every state, as a table for people:
+// Every event of the engine in every state, as a table for people:
 // charts/testdata/observations.txt. A row is a state, a column what is observed;
 // the cell is the state afterwards, "·" the same one. Events that never change
 // a state are not in the table; that they do not is checked here.

@@ -72,7 +72,7 @@ var forbiddenCalls = map[string]string{
 	"rand.Uint64":    "the global source is not a function of Input.Seed",
 }
 
-// TestPurity holds law 1 of the design: the kernel is pure.
+// TestPurity holds law 1, that the kernel is pure.
 func TestPurity(t *testing.T) {
 	t.Parallel()
 	for dir, allowed := range allowedImports {

@@ -23,10 +23,10 @@ var apache = []string{"scxml/", "proto/", "examples/application/"}
 
 // sources lists the endings of files that must carry a header. Files in scripts/
 // have none.
-var sources = []string{".go", ".ts", ".tsx", ".proto", ".scxml", ".sh", ".py", ".css", ".yaml", ".yml", ".lua"}
+var sources = []string{".go", ".ts", ".tsx", ".proto", ".scxml", ".sh", ".py", ".css", ".yaml", ".yml", ".lua", ".txt"}
 
 // exempt lists what is not ours, or made by a program.
-var exempt = []string{"proto/google/", "/gen/", "/testdata/", "/node_modules/", "/dist/"}
+var exempt = []string{"proto/google/", "/gen/", "/testdata/", "/node_modules/", "/dist/", "/public/", "LICENSES/"}
 
 func main() {
 	root := flag.String("root", ".", "the repository")

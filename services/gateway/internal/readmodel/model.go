@@ -22,7 +22,7 @@
 // # Unknown
 //
 // Whether a host is unknown is derived whenever it is read, never stored
-// (design law 7): it was not heard of for longer than the limit, by its own
+// (law 7): it was not heard of for longer than the limit, by its own
 // stamp or by our clock, or the model itself is cut off from the store. Each
 // second Run looks again and tells the watchers.
 //

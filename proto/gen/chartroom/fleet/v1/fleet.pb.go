@@ -2011,7 +2011,10 @@ type PushChartRequest struct {
 	// Name; letters, digits and "_.-", at most 100 bytes.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The SCXML document, at most 1 MiB.
-	Document      string `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	Document string `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	// Store it although it cannot do what it says, such as for a wrong expression.
+	// What cannot be run at all is refused all the same.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2058,6 +2061,13 @@ func (x *PushChartRequest) GetDocument() string {
 		return x.Document
 	}
 	return ""
+}
+
+func (x *PushChartRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 // PushChartResponse carries the stored chart.
@@ -2739,10 +2749,11 @@ const file_chartroom_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"C\n" +
 	"\x10GetChartResponse\x12/\n" +
-	"\x05chart\x18\x01 \x01(\v2\x19.chartroom.fleet.v1.ChartR\x05chart\"B\n" +
+	"\x05chart\x18\x01 \x01(\v2\x19.chartroom.fleet.v1.ChartR\x05chart\"X\n" +
 	"\x10PushChartRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\tR\bdocument\"^\n" +
+	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"^\n" +
 	"\x11PushChartResponse\x12/\n" +
 	"\x05chart\x18\x01 \x01(\v2\x19.chartroom.fleet.v1.ChartR\x05chart\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\"?\n" +

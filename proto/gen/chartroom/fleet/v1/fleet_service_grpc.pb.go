@@ -83,8 +83,9 @@ type FleetServiceClient interface {
 	ListCharts(ctx context.Context, in *ListChartsRequest, opts ...grpc.CallOption) (*ListChartsResponse, error)
 	// GetChart reads a chart by name or digest.
 	GetChart(ctx context.Context, in *GetChartRequest, opts ...grpc.CallOption) (*GetChartResponse, error)
-	// PushChart checks a document and stores it. The error of a bad document
-	// names line and column, and nothing is stored.
+	// PushChart checks a document and stores it. The error of a bad document, or
+	// of one that cannot do what it says, names line and column, and nothing is
+	// stored.
 	PushChart(ctx context.Context, in *PushChartRequest, opts ...grpc.CallOption) (*PushChartResponse, error)
 	// GetDrawing reads the geometry of a chart, computed once per digest.
 	GetDrawing(ctx context.Context, in *GetDrawingRequest, opts ...grpc.CallOption) (*GetDrawingResponse, error)
@@ -314,8 +315,9 @@ type FleetServiceServer interface {
 	ListCharts(context.Context, *ListChartsRequest) (*ListChartsResponse, error)
 	// GetChart reads a chart by name or digest.
 	GetChart(context.Context, *GetChartRequest) (*GetChartResponse, error)
-	// PushChart checks a document and stores it. The error of a bad document
-	// names line and column, and nothing is stored.
+	// PushChart checks a document and stores it. The error of a bad document, or
+	// of one that cannot do what it says, names line and column, and nothing is
+	// stored.
 	PushChart(context.Context, *PushChartRequest) (*PushChartResponse, error)
 	// GetDrawing reads the geometry of a chart, computed once per digest.
 	GetDrawing(context.Context, *GetDrawingRequest) (*GetDrawingResponse, error)

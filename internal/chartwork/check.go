@@ -8,6 +8,7 @@ import (
 
 	"github.com/chartroom/chartroom/internal/sandbox"
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/lint"
 )
 
 // CheckRequest is a document of a stranger, to be read, compiled and started
@@ -51,6 +52,12 @@ func begins(d *scxml.Document) scxml.Position {
 		}
 	}
 	return d.Root.Position
+}
+
+// Prevents reports whether what was found keeps a chart from what its author
+// wrote. A part that is never reached does not: the rest works.
+func Prevents(f lint.Finding) bool {
+	return f.Severity == lint.Error && f.Rule != lint.RuleUnreachable && f.Rule != lint.RuleDead
 }
 
 // Where tells the place in the document that an operation was at when it broke

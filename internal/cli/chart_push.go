@@ -71,12 +71,12 @@ func (a *app) pushFile(ctx context.Context, c fleetv1.FleetServiceClient, path, 
 	if name == "" {
 		name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
-	return c.PushChart(ctx, &fleetv1.PushChartRequest{Name: name, Document: string(document)})
+	return c.PushChart(ctx, &fleetv1.PushChartRequest{Name: name, Document: string(document), Force: force})
 }
 
-// checkPushed shows what lint finds in a document, and refuses one that cannot work
-// unless it is forced. What cannot be read at all is left to the server, which
-// refuses it in the same words whoever pushes it.
+// checkPushed shows all that lint finds in a document, and refuses one that cannot
+// work unless it is forced; the server would, and tells only the first. What cannot be
+// read at all is left to it.
 func (a *app) checkPushed(ctx context.Context, path string, document []byte, force bool) error {
 	work := sandbox.New(sandbox.Config{})
 	defer work.Close()
@@ -96,7 +96,7 @@ func (a *app) checkPushed(ctx context.Context, path string, document []byte, for
 			return nil
 		}
 		lines = append(lines, printable(f.String()))
-		broken = broken || prevents(f)
+		broken = broken || chartwork.Prevents(f)
 	}
 	text := strings.Join(lines, "\n")
 	switch {
@@ -106,10 +106,4 @@ func (a *app) checkPushed(ctx context.Context, path string, document []byte, for
 		fmt.Fprintln(a.env.Stderr, text)
 	}
 	return nil
-}
-
-// prevents reports whether what was found keeps a chart from what its author
-// wrote. A part that is never reached does not: the rest works.
-func prevents(f lint.Finding) bool {
-	return f.Severity == lint.Error && f.Rule != lint.RuleUnreachable && f.Rule != lint.RuleDead
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/chartroom/chartroom/internal/sandbox"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
+	"github.com/chartroom/chartroom/scxml"
+	"github.com/chartroom/chartroom/scxml/lint"
 	"github.com/chartroom/chartroom/services/statemachine/internal/session"
 )
 
@@ -105,9 +107,13 @@ func (c *Charts) Name(ctx context.Context, name string) (*session.Chart, error) 
 }
 
 // Push checks a document and stores it; created is false when it was there. A
-// bad document is a *session.Refusal with the position.
-func (c *Charts) Push(ctx context.Context, name string, document []byte) (info *fleetv1.Chart, created bool, err error) {
+// bad document is a *session.Refusal with the position, and so is one that cannot do
+// what it says, unless it is forced.
+func (c *Charts) Push(ctx context.Context, name string, document []byte, force bool) (info *fleetv1.Chart, created bool, err error) {
 	chart, err := c.compile(ctx, name, document)
+	if err == nil && !force && !ours(document) {
+		err = c.lint(ctx, name, document)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -135,7 +141,8 @@ func (c *Charts) compile(ctx context.Context, name string, document []byte) (*se
 	if c.sandbox == nil || c.trusts(name) || ours(document) {
 		return session.Compile(name, document)
 	}
-	passed, err := c.check(ctx, chartwork.CheckRequest{Name: name, Document: document, Options: session.CompileOptions()})
+	var passed chartwork.CheckResponse
+	err := c.try(ctx, chartwork.OpCheck, chartwork.CheckRequest{Name: name, Document: document, Options: session.CompileOptions()}, &passed)
 	if _, wrong := errors.AsType[*sandbox.Failure](err); wrong {
 		// What is wrong with it is told again, with the position.
 		if _, refused := session.Confined(name, document, c.sandbox); refused != nil {
@@ -154,15 +161,41 @@ func (c *Charts) compile(ctx context.Context, name string, document []byte) (*se
 	return session.Confined(name, document, c.sandbox)
 }
 
-func (c *Charts) check(ctx context.Context, r chartwork.CheckRequest) (passed chartwork.CheckResponse, err error) {
+// lint refuses a document that can be run and cannot do what it says, with the
+// position of the first mistake. It is looked at where it would be run.
+func (c *Charts) lint(ctx context.Context, name string, document []byte) error {
+	look := c.try
+	if c.sandbox == nil || c.trusts(name) {
+		look = (&chartwork.Direct{}).Call
+	}
+	var found []lint.Finding
+	err := look(ctx, chartwork.OpLint, chartwork.LintRequest{Name: name, Document: document}, &found)
+	if broken, ok := errors.AsType[*sandbox.Broken](err); ok {
+		return &session.Refusal{Reason: fleetv1.Reason_REASON_CHART_INVALID, Message: fmt.Sprintf("chart %s cannot be looked at within the limits of time and memory: %s", name, broken.Reason)}
+	}
+	if err != nil {
+		return fmt.Errorf("lint chart %s: %w", name, err)
+	}
+	found = slices.DeleteFunc(found, func(f lint.Finding) bool { return !chartwork.Prevents(f) })
+	if len(found) == 0 {
+		return nil
+	}
+	refusal := session.InvalidChart(name, &scxml.SyntaxError{Name: name, Position: found[0].Position, Message: found[0].Message})
+	if more := len(found) - 1; more > 0 {
+		refusal.Message += fmt.Sprintf("; chartroom chart lint tells %d more", more)
+	}
+	return refusal
+}
+
+// try does an operation on the document of a stranger in the sandbox.
+func (c *Charts) try(ctx context.Context, op string, in, out any) error {
 	select {
 	case c.checking <- struct{}{}:
 		defer func() { <-c.checking }()
 	case <-ctx.Done():
-		return passed, ctx.Err()
+		return ctx.Err()
 	}
-	err = c.sandbox.Call(ctx, chartwork.OpCheck, r, &passed)
-	return passed, err
+	return c.sandbox.Call(ctx, op, in, out)
 }
 
 func (c *Charts) trusts(name string) bool {

@@ -223,7 +223,7 @@ func (m machineServer) PushChart(ctx context.Context, r *statemachinev1.PushChar
 	if err != nil {
 		return nil, m.failure(ctx, "push chart", err)
 	}
-	chart, created, err := m.c.Charts.Push(ctx, name, []byte(r.GetRequest().GetDocument()))
+	chart, created, err := m.c.Charts.Push(ctx, name, []byte(r.GetRequest().GetDocument()), r.GetRequest().GetForce())
 	if err != nil {
 		return nil, m.failure(ctx, "push chart", err)
 	}

@@ -856,7 +856,7 @@ type WaitInstanceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The instance.
 	InstanceId string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	// A state to be active; empty waits for the target's exit.
+	// A state of its chart to be active; empty waits for the target's exit.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Longest time to wait; unset means until the call ends.
 	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`

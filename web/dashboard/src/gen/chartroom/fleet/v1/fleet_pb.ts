@@ -719,7 +719,7 @@ export type WaitInstanceRequest = Message<"chartroom.fleet.v1.WaitInstanceReques
   instanceId: string;
 
   /**
-   * A state to be active; empty waits for the target's exit.
+   * A state of its chart to be active; empty waits for the target's exit.
    *
    * @generated from field: string state = 2;
    */
@@ -747,7 +747,7 @@ export type WaitInstanceRequestJson = {
   instanceId?: string;
 
   /**
-   * A state to be active; empty waits for the target's exit.
+   * A state of its chart to be active; empty waits for the target's exit.
    *
    * @generated from field: string state = 2;
    */

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -260,6 +261,41 @@ func TestSnapshotBody(t *testing.T) {
 	_, err := r.fleet.GetSnapshot(t.Context(), &fleetv1.GetSnapshotRequest{InstanceId: "bot0"})
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("a body that is gone: %v", err)
+	}
+}
+
+// TestWaitForState: a state that the chart does not have is refused with those that
+// it has; one that it has is waited for.
+func TestWaitForState(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store.AddChart(&fleetv1.Chart{Name: "lamp", Digest: "d1", Document: `<scxml xmlns="http://www.w3.org/2005/07/scxml">
+		<state><transition event="flip" target="bright"/></state><state id="bright"><history id="h"><transition target="red"/></history><state id="red"/></state></scxml>`})
+	lamp := instance("lamp-1", 1, "_state1")
+	lamp.ChartName, lamp.ChartDigest = "lamp", "d1"
+	r.store.PutInstance(lamp)
+	eventually(t, "the lamp is read", func() bool {
+		_, err := r.fleet.GetInstance(t.Context(), &fleetv1.GetInstanceRequest{InstanceId: "lamp-1"})
+		return err == nil
+	})
+	wait := func(state string) error {
+		_, err := r.fleet.WaitInstance(t.Context(), &fleetv1.WaitInstanceRequest{InstanceId: "lamp-1", State: state, Timeout: durationpb.New(10 * time.Second)})
+		return err
+	}
+	err := wait("Read")
+	if want := `chart lamp of lamp-1 has no state "Read"; it has red, bright`; status.Code(err) != codes.InvalidArgument || status.Convert(err).Message() != want {
+		t.Errorf("a state that the chart does not have: %v, want %s", err, want)
+	}
+	if err := wait("_state1"); err != nil {
+		t.Errorf("a state that is active: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- wait("red") }()
+	lamp = proto.CloneOf(lamp)
+	lamp.Configuration, lamp.LogSequence = []string{"bright", "red"}, 2
+	r.store.PutInstance(lamp)
+	if err := <-done; err != nil {
+		t.Errorf("a state that becomes active: %v", err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chartroom/chartroom/internal/spelling"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 )
 
@@ -234,7 +235,7 @@ func (p *parser) unknown() {
 		}
 		best, distance := "", 4
 		for _, known := range append([]string{RecoverEnv + "NAME"}, keys...) {
-			if d := editDistance(strings.ToLower(k), known); d < distance {
+			if d := spelling.Distance(strings.ToLower(k), known); d < distance {
 				best, distance = known, d
 			}
 		}
@@ -390,25 +391,4 @@ func name(s string) bool {
 	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 	})
-}
-
-// editDistance counts the letters to insert, delete or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := diagonal
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			diagonal = row[j]
-			row[j] = min(change, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

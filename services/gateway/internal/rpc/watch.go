@@ -184,6 +184,9 @@ func (s *Server) WaitInstance(
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkState(ctx, v, r.GetState()); err != nil {
+		return nil, err
+	}
 	outer := ctx
 	if t := r.GetTimeout(); t != nil {
 		if t.AsDuration() < 0 {

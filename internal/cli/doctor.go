@@ -37,11 +37,7 @@ type diagnosis struct {
 
 // summary is the last line: "1 managed, 6 observed, 0 findings".
 func (d diagnosis) summary() string {
-	noun := "findings"
-	if len(d.Findings) == 1 {
-		noun = "finding"
-	}
-	return fmt.Sprintf("%d managed, %d observed, %d %s", d.Managed, d.Observed, len(d.Findings), noun)
+	return fmt.Sprintf("%d managed, %d observed, %s", d.Managed, d.Observed, counted(len(d.Findings), "finding"))
 }
 
 func (a *app) doctorCommand() *cobra.Command {

@@ -27,7 +27,7 @@ func (a *app) settle(ctx context.Context, c fleetv1.FleetServiceClient, made *fl
 	defer cancel()
 	id, last := made.GetInstanceId(), made
 	watch := &fleetv1.WatchRequest{InstanceId: id, Log: true, AfterLogSequence: made.GetLogSequence()}
-	err := a.watch(bounded, c, watch, true, func(change *fleetv1.WatchResponse) error {
+	err := a.watch(bounded, c, watch, func(change *fleetv1.WatchResponse, _ bool) error {
 		if e := change.GetLog(); e.GetEvent() == "error.docker.create" || e.GetEvent() == "error.docker.start" {
 			return fmt.Errorf("%s\nSee: chartroom log %s --problems. To be rid of it: chartroom rm %[2]s", printable(e.GetSummary()), id)
 		}

@@ -26,16 +26,20 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [INSTANCE]",
 		Short: "Show each change of the fleet, or of one instance, as it happens",
-		Long: "Show each change as it happens, one line each; with -o json one object a line. It goes on after a break of\n" +
-			"the connection without missing anything. End it with an interrupt.",
+		Long: "Show what changes as it happens, one line each: why an instance is in another state, else what is new (an event,\n" +
+			"a snapshot, a finding). With -o json every change of a view is an object, one a line. It goes on after a break\n" +
+			"of the connection without missing anything. End it with an interrupt.",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				request.InstanceId = args[0]
 			}
+			known := &views{}
 			return a.withFleet("watch", func(c fleetv1.FleetServiceClient) error {
-				return a.watch(cmd.Context(), c, request, all, a.showChange)
+				return a.watch(cmd.Context(), c, request, func(change *fleetv1.WatchResponse, news bool) error {
+					return a.showChange(change, known, news || all)
+				})
 			})
 		},
 	}
@@ -44,12 +48,12 @@ func (a *app) watchCommand() *cobra.Command {
 	return cmd
 }
 
-// watch shows changes until ctx ends; without all, not what is there already. A
+// watch shows changes until ctx ends; what was there already is no news. A
 // break of the stream is resumed at the token, the log of one instance after the
 // last entry; a token that is not honoured starts again with the full list.
-func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.WatchRequest, all bool, show func(*fleetv1.WatchResponse) error) error {
+func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.WatchRequest, show func(change *fleetv1.WatchResponse, news bool) error) error {
 	r := proto.CloneOf(request)
-	for synced, begun, broken := all, false, false; ; {
+	for synced, begun, broken := false, false, false; ; {
 		stream, err := c.Watch(ctx, r)
 		for err == nil {
 			var change *fleetv1.WatchResponse
@@ -67,8 +71,8 @@ func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *
 			}
 			if change.GetSynced() {
 				synced = true
-			} else if synced {
-				err = show(change)
+			} else {
+				err = show(change, synced)
 			}
 		}
 		switch {
@@ -91,9 +95,13 @@ func (a *app) watch(ctx context.Context, c fleetv1.FleetServiceClient, request *
 // retryEvery is the pause before a stream that broke is asked for again.
 const retryEvery = 500 * time.Millisecond
 
-// showChange writes one line.
-func (a *app) showChange(change *fleetv1.WatchResponse) error {
+// showChange writes one line, or none when it is no news or there is nothing to see
+// in it.
+func (a *app) showChange(change *fleetv1.WatchResponse, known *views, news bool) error {
 	if a.output == "json" || a.output == "yaml" {
+		if !news {
+			return nil
+		}
 		v, err := plain(change)
 		if err != nil {
 			return err
@@ -108,18 +116,25 @@ func (a *app) showChange(change *fleetv1.WatchResponse) error {
 	switch {
 	case change.GetInstance() != nil:
 		i := change.GetInstance()
-		fmt.Fprintf(w, "%s  %-30s %-14s %s\n", i.GetUpdateTime().AsTime().Local().Format("15:04:05.000"),
-			i.GetInstanceId(), stateOf(i), printable(whyOf(i, time.Now())))
-	case change.GetLog() != nil:
-		a.showEntry(change.GetLog())
+		if said := known.instance(i, time.Now()); said != "" && news {
+			fmt.Fprintf(w, "%s  %-30s %-14s %s\n", i.GetUpdateTime().AsTime().Local().Format("15:04:05.000"), i.GetInstanceId(), stateOf(i), printable(said))
+		}
 	case change.GetHost() != nil:
 		h := change.GetHost()
-		fmt.Fprintf(w, "%s  host %-25s %s\n", h.GetLastSeenTime().AsTime().Local().Format("15:04:05.000"), h.GetHostId(), hostState(h))
+		if said := known.host(h); said != "" && news {
+			fmt.Fprintf(w, "%s  host %-25s %s\n", h.GetLastSeenTime().AsTime().Local().Format("15:04:05.000"), h.GetHostId(), said)
+		}
+	case change.GetRemovedInstanceId() != "":
+		known.gone(change.GetRemovedInstanceId())
+		if news {
+			fmt.Fprintf(w, "%12s  %-30s gone\n", "", change.GetRemovedInstanceId())
+		}
+	case !news:
+	case change.GetLog() != nil:
+		a.showEntry(change.GetLog())
 	case change.GetChart() != nil:
 		fmt.Fprintf(w, "%s  chart %s %s\n", change.GetChart().GetCreateTime().AsTime().Local().Format("15:04:05.000"),
 			change.GetChart().GetName(), short(change.GetChart().GetDigest()))
-	case change.GetRemovedInstanceId() != "":
-		fmt.Fprintf(w, "%12s  %-30s gone\n", "", change.GetRemovedInstanceId())
 	}
 	return nil
 }
@@ -150,15 +165,15 @@ func (a *app) logCommand() *cobra.Command {
 				}
 				// Followed, an entry is a line of its own also in JSON, as of watch.
 				next := &fleetv1.WatchRequest{InstanceId: args[0], Log: true}
-				show := func(change *fleetv1.WatchResponse) error {
+				show := func(change *fleetv1.WatchResponse, _ bool) error {
 					e := change.GetLog()
 					if e == nil || request.GetProblemsOnly() && e.GetSeverity() < fleetv1.Severity_SEVERITY_WARNING {
 						return nil
 					}
-					return a.showChange(change)
+					return a.showChange(change, nil, true)
 				}
 				for _, e := range entries {
-					if err := show(&fleetv1.WatchResponse{Change: &fleetv1.WatchResponse_Log{Log: e}}); err != nil {
+					if err := show(&fleetv1.WatchResponse{Change: &fleetv1.WatchResponse_Log{Log: e}}, true); err != nil {
 						return err
 					}
 					next.AfterLogSequence = e.GetSequence()
@@ -169,7 +184,7 @@ func (a *app) logCommand() *cobra.Command {
 				if !follow {
 					return nil
 				}
-				return a.watch(cmd.Context(), c, next, true, show)
+				return a.watch(cmd.Context(), c, next, show)
 			})
 		},
 	}

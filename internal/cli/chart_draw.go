@@ -4,6 +4,8 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,9 @@ func (a *app) renderCommand() *cobra.Command {
 		Example: "  chartroom chart render order.scxml -o order.svg\n  chartroom chart render order.scxml --active paid > order.svg",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if ext := filepath.Ext(out); ext != "" && out != "-" && !strings.EqualFold(ext, ".svg") {
+				return usagef("only SVG is drawn, and %s would not be one\nDraw %s, and convert that with a program for pictures", out, strings.TrimSuffix(out, ext)+".svg")
+			}
 			d, err := a.parseFile(args[0])
 			if err != nil {
 				return err
@@ -55,7 +60,7 @@ func (a *app) renderCommand() *cobra.Command {
 		},
 	}
 	// Here -o names the file, as it does for programs that draw.
-	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write; empty for standard output")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "SVG file to write; empty for standard output")
 	cmd.Flags().StringSliceVar(&active, "active", nil, "states to light as active")
 	return cmd
 }

@@ -239,6 +239,7 @@ func TestExitCodes(t *testing.T) {
 		{"ids in a form", nil, []string{"get", "instances", "-q", "-o", "json"}, cli.Usage, []string{"--quiet"}},
 		{"nothing is like that", &fleet{}, []string{"get", "instances", "--state", "frob"}, cli.OK, []string{"No instance is like that"}},
 		{"a folder to lint", nil, []string{"chart", "lint", "."}, cli.Usage, []string{"*.scxml"}},
+		{"a picture that is no SVG", nil, []string{"chart", "render", "../../charts/order.scxml", "-o", "order.png"}, cli.Usage, []string{"only SVG is drawn", "Draw order.svg"}},
 		{"a wait of no time", &fleet{}, []string{"wait", "web", "--timeout", "-1s"}, cli.Usage, []string{"--timeout -1s"}},
 		{"a form that there is not", nil, []string{"logs", "web", "-o", "json"}, cli.Usage, []string{"--output does not go with it"}},
 		{"no such flag", nil, []string{"stop", "--frob", "web"}, cli.Usage, []string{"--frob", "chartroom stop --help"}},

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -263,11 +264,7 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	if t := i.GetTarget(); t != nil {
 		line("target", "%s", targetWords(t, now))
 	}
-	allowed := make([]string, 0, len(i.GetAllowedIntents()))
-	for _, intent := range i.GetAllowedIntents() {
-		allowed = append(allowed, verbOf(intent))
-	}
-	line("allowed", "%s", dash(strings.Join(allowed, ", ")))
+	line("allowed", "%s", allowedWords(i))
 	line("events", "%s", admissionWords(i))
 	if i.GetHostId() == "" {
 		line("takes", "%s", dash(strings.Join(i.GetEnabledEvents(), ", ")))
@@ -332,6 +329,25 @@ func fromFile(i *fleetv1.Instance) bool {
 	return strings.HasPrefix(i.GetTarget().GetChannel(), "file:")
 }
 
+// allowedWords are the intents that are accepted now, or why none is.
+func allowedWords(i *fleetv1.Instance) string {
+	var allowed []string
+	for _, intent := range i.GetAllowedIntents() {
+		allowed = append(allowed, verbOf(intent))
+	}
+	switch {
+	case len(allowed) > 0:
+		return strings.Join(allowed, ", ")
+	case i.GetFinished():
+		return "nothing: the chart has ended"
+	case i.GetTarget() != nil && !i.GetManaged():
+		return "nothing: it is observed only"
+	case i.GetHostId() == "":
+		return "nothing: the chart has no transition for an intent in " + dash(i.GetState())
+	}
+	return "nothing now: what was asked for last may be under way; chartroom watch " + i.GetInstanceId()
+}
+
 func admissionWords(i *fleetv1.Instance) string {
 	switch i.GetAdmission() {
 	case fleetv1.Admission_ADMISSION_FORWARD:
@@ -344,18 +360,23 @@ func admissionWords(i *fleetv1.Instance) string {
 	return "-"
 }
 
-// refusedWords say why no events are taken.
+// refusedWords say why no events are taken, and what makes it take them.
 func refusedWords(i *fleetv1.Instance) string {
 	channel := i.GetTarget().GetChannel()
+	in := func(state string) bool { return slices.Contains(i.GetConfiguration(), state) }
 	switch {
 	case i.GetFinished():
 		return "the chart has ended"
-	case i.GetHostId() == "":
-		return "the chart takes none in this state"
-	case !i.GetManaged():
+	case i.GetHostId() != "" && !i.GetManaged():
 		return "it is observed only"
-	case fromFile(i) || channel == "" || channel == "none":
+	case i.GetHostId() != "" && (fromFile(i) || channel == "" || channel == "none"):
 		return "its channel is " + or(channel, "none") + ", which carries none"
+	case in("breaker.open"): // of the container's chart, and of those made from it
+		return "its breaker is open, because it did not answer; it is tried again by itself"
+	case in("lifecycle") && !in("started") && slices.Contains(i.GetAllowedIntents(), "system.start"):
+		return "it is not running (" + i.GetState() + "); chartroom start " + i.GetInstanceId()
+	case in("lifecycle") && !in("started"):
+		return "it is not running (" + i.GetState() + ")"
 	}
-	return "it takes none in this state"
+	return "the chart refuses them in " + dash(i.GetState()) + ` (cr:admit="fail")`
 }

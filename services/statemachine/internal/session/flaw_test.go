@@ -123,7 +123,7 @@ func TestUnready(t *testing.T) {
 	begin("2026-01-02T00:00:00Z")
 	why := b.i.render().GetWhy()
 	log := b.say("app.unready", data).GetLog()
-	if len(log) != 1 || log[0].GetSeverity() != fleetv1.Severity_SEVERITY_INFO || log[0].GetSummary() != "Not ready yet: nobody listens: dial /run/chartroom/web.sock." {
+	if len(log) != 1 || log[0].GetSeverity() != fleetv1.Severity_SEVERITY_WARNING || log[0].GetSummary() != "Not ready yet: nobody listens: dial /run/chartroom/web.sock." {
 		t.Errorf("log %v", log)
 	}
 	if now := b.i.render().GetWhy(); now != why {
@@ -140,7 +140,9 @@ func TestUnready(t *testing.T) {
 		t.Errorf("findings of the next run (-want +got):\n%s", diff)
 	}
 	b.say("app.ready", `{"sequence":0,"snapshot":0}`)
-	b.say("app.unready", data) // late
+	if late := b.say("app.unready", data).GetLog(); len(late) != 1 || late[0].GetSeverity() != fleetv1.Severity_SEVERITY_INFO {
+		t.Errorf("the log of one that is ready: %v", late)
+	}
 	if codes := b.codes(); codes != nil {
 		t.Errorf("findings of one that is ready: %v", codes)
 	}

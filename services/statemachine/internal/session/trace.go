@@ -42,7 +42,8 @@ func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, 
 		e.Severity = fleetv1.Severity_SEVERITY_ERROR
 	case now > before:
 		e.Severity = now
-	case s.event == "app.error" || s.event == "app.lost" || s.event == "docker.oom" || answerFailed(s):
+	case s.event == "app.error" || s.event == "app.lost" || s.event == "docker.oom" || answerFailed(s) ||
+		s.event == "app.unready" && !i.book.Ready:
 		e.Severity = fleetv1.Severity_SEVERITY_WARNING
 	}
 	if e.Summary = s.summary; e.Summary == "" || faults > 0 {

@@ -72,6 +72,7 @@ func TestExitCodes(t *testing.T) {
 		{"timed out", &fleet{refuse: status.Error(codes.DeadlineExceeded, "still running")}, []string{"wait", "web"}, cli.TimedOut, []string{"wait for the exit of web: still running"}},
 		{"unreachable", nil, []string{"get", "instances"}, cli.Unreachable, []string{"no answer", "chartroom up"}},
 		{"health of nothing", nil, []string{"health"}, cli.Unreachable, []string{"no answer"}},
+		{"health of what lacks something", &fleet{lacks: "redis"}, []string{"health"}, cli.Unreachable, []string{": not_serving, for want of redis\n"}},
 		{
 			"agent away", &fleet{refuse: refusal(codes.Unavailable, "the host is away", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_AGENT_AWAY})},
 			[]string{"stop", "web"}, cli.Unreachable, []string{"chartroom get hosts"},

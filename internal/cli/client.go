@@ -81,12 +81,15 @@ func (a *app) healthCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
 			r, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{}, grpc.WaitForReady(false))
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return codeError{Unreachable, fmt.Errorf("health of %s: no answer within %s", address, timeout)}
+			}
 			if err != nil {
 				return codeError{Unreachable, fmt.Errorf("health of %s: %w", address, err)}
 			}
 			state := strings.ToLower(r.GetStatus().String())
 			if r.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-				return codeError{Unreachable, fmt.Errorf("health of %s: %s", address, state)}
+				return codeError{Unreachable, fmt.Errorf("health of %s: %s%s", address, state, transport.ForWant(ctx, conn))}
 			}
 			if done, err := a.printOne(r); done {
 				return err

@@ -89,7 +89,9 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 	if err != nil {
 		return d, err
 	}
+	heard := true // what agents say
 	for _, f := range hosts.GetFindings() {
+		heard = heard && f.GetCode() != codeSilent
 		add("fleet", finding{Code: f.GetCode(), Message: f.GetMessage(), Fix: f.GetFix()})
 	}
 	d.Hosts = len(hosts.GetHosts())
@@ -107,6 +109,7 @@ func (a *app) diagnose(ctx context.Context, c fleetv1.FleetServiceClient, now ti
 	for _, h := range hosts.GetHosts() {
 		where := "host " + h.GetHostId()
 		switch {
+		case !heard: // It is not known whether the agent is there, and not its fault.
 		case h.GetUnknown() || !h.GetConnected():
 			add(where, finding{Code: "host.away", Message: "the agent was last heard of " + ago(h.GetLastSeenTime(), now) + " ago", Fix: "start dockeragent there, or see its log"})
 		case !h.GetEngineReachable():
@@ -166,6 +169,9 @@ const (
 	codeCrashLoop = "instance.crash-loop"
 	codeAmiss     = "instance.error"
 )
+
+// codeSilent is the server's for a service that does not serve.
+const codeSilent = "service.silent"
 
 // ailing is the finding that a managed container is down to stay, dies again and
 // again, or is refused what was asked for it. A first restart is none: that is what

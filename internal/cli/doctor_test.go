@@ -56,3 +56,20 @@ func TestDoctorTellsWhatIsDown(t *testing.T) {
 		})
 	}
 }
+
+// A service that does not answer is named, and no agent is blamed for not being heard.
+func TestDoctorNamesTheServiceThatIsSilent(t *testing.T) {
+	t.Parallel()
+	f := &fleet{
+		hosts:    []*fleetv1.Host{{HostId: "h1", Connected: true, Unknown: true}},
+		findings: []*fleetv1.Finding{{Code: "service.silent", Message: "statemachine does not answer", Fix: "see its log"}},
+	}
+	want := "fleet: statemachine does not answer (service.silent)\n  mend it with: see its log\n0 managed, 0 observed, 1 finding\n"
+	if code, stdout, _ := run(t, f, "", "doctor"); code != int(cli.Findings) || stdout != want {
+		t.Errorf("exit code %d\n got %q\nwant %q", code, stdout, want)
+	}
+	f.findings = nil
+	if _, stdout, _ := run(t, f, "", "doctor"); !strings.Contains(stdout, "host h1: the agent was last heard of") {
+		t.Errorf("with all services there it is the agent:\n%s", stdout)
+	}
+}

@@ -30,6 +30,7 @@ type fleet struct {
 	findings  []*fleetv1.Finding
 	version   string
 	refuse    error
+	lacks     string // what it does not serve for want of; empty when it serves
 	last      proto.Message
 	sent      *fleetv1.SendEventResponse // the answer to any event
 	changes   []*fleetv1.WatchResponse
@@ -193,7 +194,12 @@ func run(t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout
 			t.Fatal(err)
 		}
 		fleetv1.RegisterFleetServiceServer(server, f)
-		transport.RegisterHealth(server).SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+		health := transport.RegisterHealth(server)
+		health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+		if f.lacks != "" {
+			transport.SetNeed(health, f.lacks, false)
+			transport.SetNeed(health, "", false)
+		}
 		go func() { _ = server.Serve(l) }()
 		t.Cleanup(server.Stop)
 		address = l.Addr().String()

@@ -13,8 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -59,15 +57,6 @@ func NewServer(s Security, opts ...grpc.ServerOption) (*grpc.Server, error) {
 			grpc.ChainStreamInterceptor(streamToken(token)))
 	}
 	return grpc.NewServer(append(all, opts...)...), nil
-}
-
-// RegisterHealth registers grpc.health.v1 on srv; call it before serving. The
-// whole server ("") is NOT_SERVING until SetServingStatus says otherwise.
-func RegisterHealth(srv *grpc.Server) *health.Server {
-	h := health.NewServer()
-	h.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
-	healthv1.RegisterHealthServer(srv, h)
-	return h
 }
 
 // Serve serves lis until ctx ends, then lets the calls in progress end for up

@@ -47,16 +47,22 @@ func TestHealth(t *testing.T) {
 		when string
 		want healthv1.HealthCheckResponse_ServingStatus
 		then func()
+		lack string // what is not there, as far as it is known
 	}{
-		{"statemachine is not there", healthv1.HealthCheckResponse_NOT_SERVING, func() { go func() { _ = server.Serve(statemachine) }() }},
-		{"both are there", healthv1.HealthCheckResponse_SERVING, func() { f.SetDown(true) }},
-		{"the engine is away", healthv1.HealthCheckResponse_NOT_SERVING, func() { f.SetDown(false) }},
-		{"the engine is back", healthv1.HealthCheckResponse_SERVING, server.Stop},
-		{"statemachine is gone", healthv1.HealthCheckResponse_NOT_SERVING, func() {}},
+		{"statemachine is not there", healthv1.HealthCheckResponse_NOT_SERVING, func() { go func() { _ = server.Serve(statemachine) }() }, ""},
+		{"both are there", healthv1.HealthCheckResponse_SERVING, func() { f.SetDown(true) }, ""},
+		{"the engine is away", healthv1.HealthCheckResponse_NOT_SERVING, func() { f.SetDown(false) }, ", for want of engine"},
+		{"the engine is back", healthv1.HealthCheckResponse_SERVING, server.Stop, ""},
+		{"statemachine is gone", healthv1.HealthCheckResponse_NOT_SERVING, func() {}, ", for want of statemachine"},
 	} {
 		m, err := watch.Recv()
 		if err != nil || m.GetStatus() != step.want {
 			t.Fatalf("%s: %v, %v; want %v", step.when, m.GetStatus(), err, step.want)
+		}
+		if step.lack != "" {
+			if got := transport.ForWant(ctx, link); got != step.lack {
+				t.Errorf("%s: it says %q, want %q", step.when, got, step.lack)
+			}
 		}
 		step.then()
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/chartroom/chartroom/internal/transport"
@@ -35,9 +36,7 @@ type Service struct {
 	close  []func() error
 	listen net.Listener
 	server *grpc.Server
-	health interface {
-		SetServingStatus(service string, status healthv1.HealthCheckResponse_ServingStatus)
-	}
+	health *health.Server
 }
 
 // New takes the state directory, enrols the host, opens the journal and the health
@@ -245,8 +244,11 @@ func (s *Service) watchHealth(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		engine, connected := s.agent.EngineID() != "", s.agent.client.Connected()
+		transport.SetNeed(s.health, "engine", engine)
+		transport.SetNeed(s.health, "statemachine", connected)
 		status := healthv1.HealthCheckResponse_NOT_SERVING
-		if s.agent.EngineID() != "" && s.agent.client.Connected() {
+		if engine && connected {
 			status = healthv1.HealthCheckResponse_SERVING
 		}
 		s.health.SetServingStatus("", status)

@@ -33,6 +33,7 @@ import (
 	"github.com/chartroom/chartroom/services/gateway/internal/readmodel"
 	"github.com/chartroom/chartroom/services/gateway/internal/rpc"
 	"github.com/chartroom/chartroom/services/gateway/internal/stream"
+	"github.com/chartroom/chartroom/services/gateway/internal/upstream"
 	"github.com/chartroom/chartroom/web/dashboard"
 )
 
@@ -72,6 +73,7 @@ type Config struct {
 type Service struct {
 	logger   *slog.Logger
 	model    *readmodel.Model
+	upstream *upstream.Monitor
 	store    snapshotv1.SnapshotServiceClient
 	grpc     *grpc.Server
 	health   *health.Server
@@ -105,9 +107,10 @@ func New(c Config) (_ *Service, err error) {
 		return nil, err
 	}
 	s.model = readmodel.New(c.HostLimit)
+	s.upstream = upstream.New(upstream.Service{Name: "snapshot", Conn: snapshot}, upstream.Service{Name: "statemachine", Conn: statemachine})
 	s.store = snapshotv1.NewSnapshotServiceClient(snapshot)
 	drawer := &drawer{layouter: layout.New(s.logger)}
-	fleet := rpc.New(s.model, s.store, statemachinev1.NewStatemachineServiceClient(statemachine), drawer, s.logger)
+	fleet := rpc.New(s.model, s.upstream, s.store, statemachinev1.NewStatemachineServiceClient(statemachine), drawer, s.logger)
 	if s.grpc, err = transport.NewServer(transport.Security{}, append(fleet.Interceptors(),
 		grpc.ChainStreamInterceptor(s.endStreams))...); err != nil {
 		return nil, err
@@ -170,7 +173,7 @@ func (s *Service) prepareHTTP(security transport.Security, fleet *rpc.Server, d 
 		Attach:    s.endStream(stream.Attach(self, s.logger)),
 		Picture:   picture(fleet, d),
 		Dashboard: dashboard.Files(),
-		Ready:     s.model.Ready,
+		Ready:     s.ready,
 		Metrics:   metrics(s.model),
 		Token:     token,
 		TLS:       s.tls,
@@ -204,6 +207,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.release()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.model.Run(ctx, s.store, s.logger) })
+	g.Go(func() error { return s.upstream.Run(ctx) })
 	g.Go(func() error { return s.watchHealth(ctx) })
 	g.Go(func() error {
 		if err := s.grpc.Serve(s.memory); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -251,11 +255,25 @@ func (s *Service) release() {
 	_ = s.memory.Close()
 }
 
+// ready says what keeps the gateway from answering; nil when it can.
+func (s *Service) ready() error {
+	if s.model.Ready() {
+		return nil
+	}
+	if why := s.upstream.Why(); why != "" {
+		return errors.New("the store is not heard of: " + why)
+	}
+	return errors.New("the store is not heard of")
+}
+
 // watchHealth says in grpc.health.v1 what /readyz says.
 func (s *Service) watchHealth(ctx context.Context) error {
 	t := time.NewTicker(200 * time.Millisecond)
 	defer t.Stop()
 	for {
+		for _, name := range []string{"snapshot", "statemachine"} {
+			transport.SetNeed(s.health, name, s.upstream.Serves(name))
+		}
 		status := healthv1.HealthCheckResponse_NOT_SERVING
 		if s.model.Ready() {
 			status = healthv1.HealthCheckResponse_SERVING

@@ -154,6 +154,7 @@ func (s *Service) watchHealth(ctx context.Context, h *health.Server, server *rpc
 		err := s.store.Ping(ctx)
 		full, isFull := errors.AsType[*store.FullError](err)
 		server.SetFull(full)
+		transport.SetNeed(h, s.need(), err == nil)
 		switch {
 		case ctx.Err() != nil:
 			h.Shutdown()
@@ -178,6 +179,14 @@ func (s *Service) watchHealth(ctx context.Context, h *health.Server, server *rpc
 		case <-tick.C:
 		}
 	}
+}
+
+// need is the name of the store in the list of what the service needs.
+func (s *Service) need() string {
+	if strings.HasPrefix(s.config.Store, "pebble:") {
+		return "its store"
+	}
+	return "redis"
 }
 
 // collect deletes what is due, for as long as ctx lasts.

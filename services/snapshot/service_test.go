@@ -365,6 +365,9 @@ func TestRedis(t *testing.T) {
 	defer admin.Close()
 	admin.ShutdownNoSave(t.Context())
 	waitHealth(t, h, healthv1.HealthCheckResponse_NOT_SERVING)
+	if r, err := h.List(t.Context(), &healthv1.HealthListRequest{}); err != nil || r.GetStatuses()["redis"].GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("it does not say what it lacks: %v, %v", r, err)
+	}
 	_, err = c.Commit(t.Context(), &snapshotv1.CommitRequest{Groups: []*snapshotv1.Group{{Shard: 1, Fence: f, Number: 2}}})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("commit without Redis: %v", err)

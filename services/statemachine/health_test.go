@@ -69,12 +69,13 @@ func TestHealthFollowsTheStore(t *testing.T) {
 	}
 	for _, step := range []struct {
 		want healthv1.HealthCheckResponse_ServingStatus
-		cut  bool // from then on
+		cut  bool   // from then on
+		lack string // what is not there, as far as it is known
 	}{
-		{healthv1.HealthCheckResponse_NOT_SERVING, false},
-		{healthv1.HealthCheckResponse_SERVING, true},
-		{healthv1.HealthCheckResponse_NOT_SERVING, false},
-		{healthv1.HealthCheckResponse_SERVING, false},
+		{healthv1.HealthCheckResponse_NOT_SERVING, false, ""},
+		{healthv1.HealthCheckResponse_SERVING, true, ""},
+		{healthv1.HealthCheckResponse_NOT_SERVING, false, ", for want of shards and snapshot"},
+		{healthv1.HealthCheckResponse_SERVING, false, ""},
 	} {
 		began := time.Now()
 		m, err := watch.Recv()
@@ -82,6 +83,9 @@ func TestHealthFollowsTheStore(t *testing.T) {
 			t.Fatalf("%v, %v; want %v", m.GetStatus(), err, step.want)
 		}
 		t.Logf("%v after %v", step.want, time.Since(began).Round(time.Millisecond))
+		if got := transport.ForWant(watching, link); step.lack != "" && got != step.lack {
+			t.Errorf("it says %q, want %q", got, step.lack)
+		}
 		store.cut.Store(step.cut)
 	}
 }

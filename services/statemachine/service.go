@@ -104,7 +104,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return o.Run(ctx)
 	})
 	g.Go(func() error {
-		s.watchHealth(ctx, o, healthy)
+		s.watchHealth(ctx, o, conn, healthy)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
@@ -114,18 +114,17 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // watchHealth says SERVING while all shards are owned: not before they are loaded,
-// and not once their leases ran out because the store is away.
-func (s *Service) watchHealth(ctx context.Context, o *owner.Owner, h *health.Server) {
-	select {
-	case <-o.Ready():
-	case <-ctx.Done():
-		return
-	}
+// and not once their leases ran out because the store is away. Then it says whether
+// that is it.
+func (s *Service) watchHealth(ctx context.Context, o *owner.Owner, snapshot grpc.ClientConnInterface, h *health.Server) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for serving := false; ; {
-		switch missing := o.Missing(); {
-		case missing == 0 && !serving:
+	for serving, ready := false, o.Ready(); ; {
+		missing, loaded := o.Missing(), ready == nil
+		transport.SetNeed(h, "shards", missing == 0 && loaded)
+		transport.SetNeed(h, "snapshot", missing == 0 || transport.Trouble(ctx, snapshot) == "")
+		switch {
+		case missing == 0 && loaded && !serving:
 			serving = true
 			h.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
 			s.c.Log.Info("statemachine serves", "address", s.c.Advertise)
@@ -135,6 +134,8 @@ func (s *Service) watchHealth(ctx context.Context, o *owner.Owner, h *health.Ser
 			s.c.Log.Warn("statemachine does not serve: it does not own all shards", "missing", missing)
 		}
 		select {
+		case <-ready:
+			ready = nil // it stays so, and would keep this awake
 		case <-tick.C:
 		case <-ctx.Done():
 			return

@@ -49,8 +49,8 @@ type Config struct {
 	Picture http.Handler
 	// Dashboard holds the built page.
 	Dashboard fs.FS
-	// Ready says whether the gateway can answer.
-	Ready func() bool
+	// Ready says what keeps the gateway from answering; nil when it can.
+	Ready func() error
 	// Metrics writes the metrics in the text format of Prometheus.
 	Metrics http.HandlerFunc
 	// Token is what requests must carry; empty means none, and then only
@@ -76,8 +76,8 @@ func New(c Config) (http.Handler, error) {
 	open := http.NewServeMux() // for everybody
 	open.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ok") })
 	open.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !c.Ready() {
-			plainText(w, http.StatusServiceUnavailable, "the store is not heard of")
+		if err := c.Ready(); err != nil {
+			plainText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
 		plainText(w, http.StatusOK, "ok")

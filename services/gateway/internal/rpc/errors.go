@@ -56,18 +56,22 @@ func Detail(err error) *fleetv1.Refusal {
 // the request is at fault, is handed on. One that says that they are away
 // becomes UNAVAILABLE with a time to retry. Anything else is INTERNAL without
 // its text, which goes to the log. What was not answered because the store has no
-// room says that.
+// room, or a service does not answer, says that.
 func (s *Server) toStatus(ctx context.Context, method string, err error) error {
 	err = s.visible(ctx, method, err)
-	f, detail, st := s.model.Finding(), Detail(err), status.Convert(err)
+	detail, st := Detail(err), status.Convert(err)
 	unanswered := st.Code() == codes.DeadlineExceeded || detail.GetReason() == fleetv1.Reason_REASON_UNAVAILABLE
-	if f == nil || !unanswered {
+	why := s.upstream.Why()
+	if f := s.model.Finding(); f != nil {
+		why = f.GetMessage() + ": " + f.GetFix()
+	}
+	if why == "" || !unanswered {
 		return err
 	}
 	if detail == nil {
 		detail = &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_UNAVAILABLE}
 	}
-	return refusal(st.Code(), detail, st.Message()+"; "+f.GetMessage()+": "+f.GetFix())
+	return refusal(st.Code(), detail, st.Message()+"; "+why)
 }
 
 func (s *Server) visible(ctx context.Context, method string, err error) error {

@@ -34,6 +34,7 @@ import (
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	statemachinev1 "github.com/chartroom/chartroom/proto/gen/chartroom/statemachine/v1"
 	"github.com/chartroom/chartroom/services/gateway/internal/readmodel"
+	"github.com/chartroom/chartroom/services/gateway/internal/upstream"
 )
 
 // Drawer draws charts; see package layout.
@@ -48,6 +49,7 @@ type Server struct {
 	fleetv1.UnimplementedFleetServiceServer
 
 	model        *readmodel.Model
+	upstream     *upstream.Monitor
 	store        snapshotv1.SnapshotServiceClient
 	statemachine statemachinev1.StatemachineServiceClient
 	drawer       Drawer
@@ -57,12 +59,13 @@ type Server struct {
 // New makes a server. The model is fed by somebody else.
 func New(
 	model *readmodel.Model,
+	upstream *upstream.Monitor,
 	store snapshotv1.SnapshotServiceClient,
 	statemachine statemachinev1.StatemachineServiceClient,
 	drawer Drawer,
 	logger *slog.Logger,
 ) *Server {
-	return &Server{model: model, store: store, statemachine: statemachine, drawer: drawer, logger: logger}
+	return &Server{model: model, upstream: upstream, store: store, statemachine: statemachine, drawer: drawer, logger: logger}
 }
 
 // Interceptors are the options that make every error of a gRPC server one that
@@ -343,13 +346,15 @@ func (s *Server) blob(ctx context.Context, sha string) ([]byte, error) {
 }
 
 // ListHosts implements FleetService.
-func (s *Server) ListHosts(context.Context, *fleetv1.ListHostsRequest) (*fleetv1.ListHostsResponse, error) {
+func (s *Server) ListHosts(ctx context.Context, _ *fleetv1.ListHostsRequest) (*fleetv1.ListHostsResponse, error) {
 	hosts, err := s.model.Hosts()
 	if err != nil {
 		return nil, err
 	}
 	r := &fleetv1.ListHostsResponse{Hosts: hosts, ServerVersion: version.Version}
 	if f := s.model.Finding(); f != nil {
+		r.Findings = append(r.Findings, f)
+	} else if f := s.upstream.Finding(ctx); f != nil {
 		r.Findings = append(r.Findings, f)
 	}
 	return r, nil

@@ -24,13 +24,13 @@ import (
 const maxRequestBytes = 16 << 20
 
 // newREST makes the handler of /v1. Fields have their JSON names; those with a
-// default value are shown, so that a script finds an empty list. A field that
-// is not known is refused: a misspelt one would be ignored otherwise.
+// default value are shown, so that a script finds an empty list. A field or a
+// parameter that is not known is refused: a misspelt one would be ignored otherwise.
 func newREST(conn grpc.ClientConnInterface) (http.Handler, error) {
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, marshaler{&runtime.JSONPb{
 			MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true},
-		}),
+		}}),
 		runtime.WithErrorHandler(func(
 			_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error,
 		) {
@@ -54,7 +54,7 @@ func newREST(conn grpc.ClientConnInterface) (http.Handler, error) {
 		}),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 	)
-	client := fleetv1.NewFleetServiceClient(conn)
+	client := fleetv1.NewFleetServiceClient(strict{conn})
 	if err := fleetv1.RegisterFleetServiceHandlerClient(context.Background(), mux, client); err != nil {
 		return nil, fmt.Errorf("register the REST handlers: %w", err)
 	}
@@ -63,7 +63,7 @@ func newREST(conn grpc.ClientConnInterface) (http.Handler, error) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		sw := &streamWriter{ResponseWriter: w}
-		mux.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), streamKey{}, sw)))
+		mux.ServeHTTP(sw, withCall(r.WithContext(context.WithValue(r.Context(), streamKey{}, sw))))
 	}), nil
 }
 

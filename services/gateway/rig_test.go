@@ -158,10 +158,10 @@ type fakeStatemachine struct {
 	created   []*fleetv1.CreateInstanceRequest
 }
 
-func (f *fakeStatemachine) Submit(_ context.Context, r *statemachinev1.SubmitRequest) (*statemachinev1.SubmitResponse, error) {
+func (f *fakeStatemachine) Submit(ctx context.Context, r *statemachinev1.SubmitRequest) (*statemachinev1.SubmitResponse, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.submitted = append(f.submitted, r.GetRequest())
+	f.mu.Unlock()
 	refuse := func(c codes.Code, d *fleetv1.Refusal, message string) (*statemachinev1.SubmitResponse, error) {
 		s, err := status.New(c, message).WithDetails(d)
 		if err != nil {
@@ -180,6 +180,9 @@ func (f *fakeStatemachine) Submit(_ context.Context, r *statemachinev1.SubmitReq
 		}, "the queue is full")
 	case "away":
 		return nil, status.Error(codes.Unavailable, "secret address refused")
+	case "endless":
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	case "broken":
 		return nil, status.Error(codes.Internal, "secret stack trace")
 	}

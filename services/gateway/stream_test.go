@@ -357,8 +357,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// A store without room says so itself: to whoever looks for what is wrong, and to whoever
-// is refused because of it, and to nobody else.
+// A store without room says so itself: to whoever looks for what is wrong, and at once
+// to whoever is refused because of it.
 func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -373,20 +373,33 @@ func TestStoreFull(t *testing.T) {
 		r.store.PutInstance(instance("other@h1", sequence, "started")) // the next message
 		eventually(t, "the gateway says what is wrong", func() bool { return strings.Contains(hosts(), "store.full") == (f != nil) })
 	}
+	submitted := func() int {
+		r.statemachine.mu.Lock()
+		defer r.statemachine.mu.Unlock()
+		return len(r.statemachine.submitted)
+	}
 	const cause = "; Redis is full: give it more"
 	if got := send("away"); strings.Contains(got, cause) || !strings.Contains(got, "UNAVAILABLE") {
 		t.Errorf("with room: %s", got)
 	}
+	waiting := make(chan string)
+	before := submitted()
+	go func() { waiting <- send("endless") }()
+	eventually(t, "it waits for the store", func() bool { return submitted() > before })
 	tell(full, 1)
-	if got := send("away"); !strings.Contains(got, cause) || !strings.Contains(got, "UNAVAILABLE") {
-		t.Errorf("without room: %s", got)
+	if got := <-waiting; !strings.Contains(got, "may be done when there is room"+cause) || !strings.Contains(got, "UNAVAILABLE") {
+		t.Errorf("what waited when there was no room any more: %s", got)
 	}
-	if got := send("full"); strings.Contains(got, cause) || !strings.Contains(got, "QUEUE_FULL") {
-		t.Errorf("refused for another reason: %s", got)
+	before = submitted()
+	if got := send("hi"); !strings.Contains(got, "nothing was done"+cause) || !strings.Contains(got, "UNAVAILABLE") || submitted() != before {
+		t.Errorf("without room: %s; asked for: %v", got, submitted() != before)
 	}
 	tell(nil, 2)
 	if got := send("away"); strings.Contains(got, cause) {
 		t.Errorf("with room again: %s", got)
+	}
+	if got := send("hi"); !strings.Contains(got, "OUTCOME_QUEUED") {
+		t.Errorf("what is sent when there is room again: %s", got)
 	}
 }
 

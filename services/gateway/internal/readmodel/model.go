@@ -65,6 +65,7 @@ type Model struct {
 	rev         uint64
 	heard       time.Time        // when the store was last heard of
 	finding     *fleetv1.Finding // what it said last of itself
+	full        chan struct{}    // closed while there is a finding
 	stale       bool             // as last told to the watchers
 
 	items  *list.List // of *item, by revision
@@ -139,6 +140,7 @@ func New(hostLimit time.Duration) *Model {
 		byKey:       map[key]*list.Element{},
 		byHost:      map[string]map[string]struct{}{},
 		changed:     make(chan struct{}),
+		full:        make(chan struct{}),
 	}
 }
 
@@ -150,10 +152,24 @@ func (m *Model) Finding() *fleetv1.Finding {
 	return m.finding
 }
 
+// Full is closed as soon as the store takes nothing new: while [Model.Finding] gives
+// why. When it takes something again, the next call gives another channel.
+func (m *Model) Full() <-chan struct{} {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.full
+}
+
 // hear takes in what the store says of itself.
 func (m *Model) hear(f *fleetv1.Finding) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	switch {
+	case m.finding == nil && f != nil:
+		close(m.full)
+	case m.finding != nil && f == nil:
+		m.full = make(chan struct{})
+	}
 	m.finding = f
 }
 

@@ -62,7 +62,9 @@ func (s *Server) PushChart(ctx context.Context, r *fleetv1.PushChartRequest) (*f
 	if r.GetDocument() == "" {
 		return nil, Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_CHART_INVALID, "the document is empty")
 	}
-	resp, err := s.statemachine.PushChart(ctx, &statemachinev1.PushChartRequest{Request: r})
+	resp, err := write(ctx, s, func(ctx context.Context) (*statemachinev1.PushChartResponse, error) {
+		return s.statemachine.PushChart(ctx, &statemachinev1.PushChartRequest{Request: r})
+	})
 	if err != nil {
 		return nil, err
 	}

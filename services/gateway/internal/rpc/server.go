@@ -145,7 +145,9 @@ func (s *Server) SendEvent(ctx context.Context, r *fleetv1.SendEventRequest) (*f
 		r = proto.CloneOf(r)
 		r.RequestId = newRequestID()
 	}
-	resp, err := s.statemachine.Submit(ctx, &statemachinev1.SubmitRequest{Request: r})
+	resp, err := write(ctx, s, func(ctx context.Context) (*statemachinev1.SubmitResponse, error) {
+		return s.statemachine.Submit(ctx, &statemachinev1.SubmitRequest{Request: r})
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +180,9 @@ func (s *Server) CreateInstance(
 		}
 		r.HostId = host
 	}
-	resp, err := s.statemachine.CreateInstance(ctx, &statemachinev1.CreateInstanceRequest{Request: r})
+	resp, err := write(ctx, s, func(ctx context.Context) (*statemachinev1.CreateInstanceResponse, error) {
+		return s.statemachine.CreateInstance(ctx, &statemachinev1.CreateInstanceRequest{Request: r})
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,8 @@ func TestExitCodes(t *testing.T) {
 		{"no such engine", nil, []string{"up", "--engine", "podman"}, cli.Usage, []string{"fake"}},
 		{"no such fault", nil, []string{"demo", "--fault", "slow"}, cli.Usage, []string{"drop, twice or stale"}},
 		{"not found", &fleet{}, []string{"describe", "web"}, cli.NotFound, []string{"there is no instance web", "chartroom get instances"}},
+		{"a file for an image", &fleet{}, []string{"run", "/etc/passwd"}, cli.Usage, []string{"/etc/passwd is a path, and names no image", "ends in .scxml"}},
+		{"a folder to create from", &fleet{}, []string{"create", "./web"}, cli.Usage, []string{"./web is a path"}},
 		{"no such file", &fleet{}, []string{"run", "nowhere.scxml"}, cli.NotFound, []string{"nowhere.scxml"}},
 		{
 			"refused by the state", &fleet{refuse: refusal(codes.FailedPrecondition, "it has stopped", state)},

@@ -96,6 +96,9 @@ func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool
 		request.Name = or(f.name, f.id)
 	case len(args) == 0 && f.chart == "":
 		return usagef("name an image, or a chart with --chart\nUsage: %s", cmd.UseLine())
+	case len(args) > 0 && (strings.HasPrefix(args[0], "/") || strings.HasPrefix(args[0], ".")):
+		// No reference of an image begins so.
+		return usagef("%s is a path, and names no image\nA chart by itself is a file that ends in .scxml; an image is named as for docker run", args[0])
 	case len(args) > 0:
 		spec, err := f.container(args)
 		if err != nil {

@@ -144,7 +144,7 @@ func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data m
 	return a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
 		r, err := c.SendEvent(ctx, request)
 		if err != nil {
-			return err
+			return about(request.GetInstanceId(), err)
 		}
 		if done, err := a.printOne(r); done {
 			return err
@@ -343,7 +343,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 		return a.withFleet("get snapshot of "+args[0], func(c fleetv1.FleetServiceClient) error {
 			r, err := c.GetSnapshot(ctx, request)
 			if err != nil {
-				return err
+				return about(args[0], err)
 			}
 			if *file != "" {
 				return os.WriteFile(*file, r.GetBody(), 0o600)

@@ -55,6 +55,8 @@ func TestExitCodes(t *testing.T) {
 		{"no such engine", nil, []string{"up", "--engine", "podman"}, cli.Usage, []string{"fake"}},
 		{"no such fault", nil, []string{"demo", "--fault", "slow"}, cli.Usage, []string{"drop, twice or stale"}},
 		{"not found", &fleet{}, []string{"describe", "web"}, cli.NotFound, []string{"there is no instance web", "chartroom get instances"}},
+		{"no such snapshot", &fleet{}, []string{"snapshot", "get", "web", "9"}, cli.NotFound, []string{"no such snapshot", "chartroom snapshot ls web\n"}},
+		{"no intent now", &fleet{refuse: refusal(codes.FailedPrecondition, "its stop is under way", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_STATE_REFUSES})}, []string{"start", "web"}, cli.Refused, []string{"Follow it: chartroom watch web\n"}},
 		{"a file for an image", &fleet{}, []string{"run", "/etc/passwd"}, cli.Usage, []string{"/etc/passwd is a path, and names no image", "ends in .scxml"}},
 		{"a folder to create from", &fleet{}, []string{"create", "./web"}, cli.Usage, []string{"./web is a path"}},
 		{"no such file", &fleet{}, []string{"run", "nowhere.scxml"}, cli.NotFound, []string{"nowhere.scxml"}},
@@ -81,7 +83,7 @@ func TestExitCodes(t *testing.T) {
 		},
 		{
 			"conflict", &fleet{refuse: refusal(codes.AlreadyExists, "web exists", &fleetv1.Refusal{Reason: fleetv1.Reason_REASON_INSTANCE_EXISTS})},
-			[]string{"create", "--name", "web", "nginx"}, cli.Conflict, []string{"web exists"},
+			[]string{"create", "--name", "web", "nginx"}, cli.Conflict, []string{"web exists", "chartroom describe web."},
 		},
 		{"findings", &fleet{}, []string{"doctor"}, cli.Findings, nil},
 		{"no certificates", &fleet{}, []string{"get", "hosts", "--tls-dir", "/nowhere"}, cli.Failed, []string{"chartroom init DIR"}},

@@ -57,6 +57,22 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// aboutError is an error about one instance, which the advice names.
+type aboutError struct {
+	instance string
+	error
+}
+
+func (e aboutError) Unwrap() error { return e.error }
+
+// about notes which instance an error is about; nil stays nil.
+func about(instance string, err error) error {
+	if err == nil || instance == "" {
+		return err
+	}
+	return aboutError{instance, err}
+}
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // codeOf finds the exit code of an error.
@@ -138,7 +154,11 @@ func explain(err error) string {
 	message := strings.Replace(err.Error(), remote.Error(), reason(s), 1)
 	var next []string
 	if r := refusalOf(s); r != nil {
-		next = advice(r)
+		instance := "INSTANCE"
+		if e, ok := errors.AsType[aboutError](err); ok {
+			instance = e.instance
+		}
+		next = advice(r, instance)
 	}
 	if len(next) == 0 {
 		switch s.Code() {
@@ -165,8 +185,9 @@ func reason(s *status.Status) string {
 	return s.Message()
 }
 
-// advice is what to do about a refusal, whose message names the state.
-func advice(r *fleetv1.Refusal) (next []string) {
+// advice is what to do about a refusal, whose message names the state. It may be
+// about an instance.
+func advice(r *fleetv1.Refusal, instance string) (next []string) {
 	if allowed := r.GetAllowedIntents(); len(allowed) > 0 {
 		verbs := make([]string, len(allowed))
 		for i, intent := range allowed {
@@ -174,7 +195,7 @@ func advice(r *fleetv1.Refusal) (next []string) {
 		}
 		next = append(next, "Allowed now: "+strings.Join(verbs, ", "))
 	} else if r.GetReason() == fleetv1.Reason_REASON_STATE_REFUSES {
-		next = append(next, "No intent is allowed now: another may be under way. Follow it: chartroom watch INSTANCE")
+		next = append(next, "No intent is allowed now: another may be under way. Follow it: chartroom watch "+instance)
 	}
 	switch r.GetReason() {
 	case fleetv1.Reason_REASON_INSTANCE_UNKNOWN:
@@ -186,11 +207,11 @@ func advice(r *fleetv1.Refusal) (next []string) {
 	case fleetv1.Reason_REASON_HOST_UNKNOWN:
 		next = append(next, "See what there is: chartroom get hosts")
 	case fleetv1.Reason_REASON_SNAPSHOT_UNKNOWN:
-		next = append(next, "See what there is: chartroom snapshot ls INSTANCE")
+		next = append(next, "See what there is: chartroom snapshot ls "+instance)
 	case fleetv1.Reason_REASON_AGENT_AWAY:
 		next = append(next, "See the hosts: chartroom get hosts")
 	case fleetv1.Reason_REASON_INSTANCE_EXISTS:
-		next = append(next, "Look at it: chartroom describe INSTANCE. Or choose another name.")
+		next = append(next, "Look at it: chartroom describe "+instance+". Or choose another name.")
 	case fleetv1.Reason_REASON_REQUEST_ID_REUSED:
 		next = append(next, "Use another --request-id, or none.")
 	}

@@ -126,7 +126,7 @@ func (a *app) create(cmd *cobra.Command, f *makeFlags, args []string, start bool
 		}
 		r, err := c.CreateInstance(ctx, request)
 		made = r.GetInstance()
-		return err
+		return about(request.GetName(), err)
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (a *app) snapshotDiffCommand() *cobra.Command {
 				for i, n := range numbers {
 					r, err := c.GetSnapshot(ctx, &fleetv1.GetSnapshotRequest{InstanceId: args[0], Number: n})
 					if err != nil {
-						return err
+						return about(args[0], err)
 					}
 					bodies[i] = r.GetBody()
 				}

@@ -248,11 +248,13 @@ func TestTables(t *testing.T) {
 	}
 	ended := &fleetv1.Instance{
 		InstanceId: "ended@h1", HostId: "h1", Managed: true, State: "completed", Configuration: []string{"lifecycle", "stopped", "completed"},
-		Admission: fleetv1.Admission_ADMISSION_FAIL, AllowedIntents: []string{"system.start"}, Target: &fleetv1.Target{Channel: "socket"},
+		Admission: fleetv1.Admission_ADMISSION_FAIL, AllowedIntents: []string{"system.start"}, Name: "ended", DataJson: `{"name":"finished","attempts":0}`,
+		Target: &fleetv1.Target{Channel: "socket", Kind: "container", ContainerId: "0123456789abcdef", Image: "web:1"},
 	}
 	mute := &fleetv1.Instance{
 		InstanceId: "mute@h1", HostId: "h1", Managed: true, State: "running", Configuration: []string{"lifecycle", "started", "running", "breaker.open"},
-		Admission: fleetv1.Admission_ADMISSION_FAIL, Target: &fleetv1.Target{Channel: "socket"},
+		Admission: fleetv1.Admission_ADMISSION_FAIL, Name: "mute", DataJson: `{"name":"mute"}`,
+		Target: &fleetv1.Target{Channel: "socket", Kind: "container", ContainerId: "fedcba9876543210", Image: "web:1"},
 	}
 	shut := &fleetv1.Instance{InstanceId: "shut", State: "closed", Configuration: []string{"closed"}, Admission: fleetv1.Admission_ADMISSION_FAIL}
 	f := &fleet{instances: append(someInstances(), far, bot, ended, mute, shut), hosts: []*fleetv1.Host{{HostId: "h1", Unknown: true, EngineReachable: true}}}
@@ -270,8 +272,8 @@ func TestTables(t *testing.T) {
 		{[]string{"describe", "far@h2"}, []string{"running (unknown)", "unknown      the engine of h2 does not answer, last seen 2m ago;"}, []string{"host         h2, last"}},
 		{[]string{"describe", "42"}, []string{"takes        checkout, item", `data         {"total":4}`}, nil},
 		{[]string{"describe", "db@h1"}, []string{"events       are refused: it is observed only", "allowed      nothing: it is observed only"}, []string{"takes"}},
-		{[]string{"describe", "ended@h1"}, []string{"events       are refused: it is not running (completed); chartroom start ended@h1\n"}, nil},
-		{[]string{"describe", "mute@h1"}, []string{"events       are refused: its breaker is open", "allowed      nothing now: "}, nil},
+		{[]string{"describe", "ended@h1"}, []string{"events       are refused: it is not running (completed); chartroom start ended@h1\n", "container 0123456789ab, named finished of web:1,"}, nil},
+		{[]string{"describe", "mute@h1"}, []string{"container fedcba987654 of web:1,", "events       are refused: its breaker is open", "allowed      nothing now: "}, nil},
 		{[]string{"describe", "shut"}, []string{`events       are refused: the chart refuses them in closed (cr:admit="fail")`, "allowed      nothing: the chart has no transition"}, nil},
 		{[]string{"describe", "bot"}, []string{"events       are refused: its channel is file:/state.json, which carries none", "#1 candidate, 9 B"}, []string{"contains events"}},
 		{[]string{"get", "instances", "-q"}, []string{"web@h1\ndb@h1\n42\n"}, []string{"INSTANCE", "running"}},

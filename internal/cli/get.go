@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,8 +262,8 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	case i.GetHostId() != "":
 		line("host", "%s, last seen %s ago", i.GetHostId(), ago(i.GetLastSeenTime(), now))
 	}
-	if t := i.GetTarget(); t != nil {
-		line("target", "%s", targetWords(t, now))
+	if i.GetTarget() != nil {
+		line("target", "%s", targetWords(i, now))
 	}
 	line("allowed", "%s", allowedWords(i))
 	line("events", "%s", admissionWords(i))
@@ -300,7 +301,8 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 }
 
 // targetWords tells of the target what is known of it.
-func targetWords(t *fleetv1.Target, now time.Time) string {
+func targetWords(i *fleetv1.Instance, now time.Time) string {
+	t := i.GetTarget()
 	if t.GetContainerId() == "" {
 		return "no container of " + dash(t.GetImage()) + " now"
 	}
@@ -308,8 +310,24 @@ func targetWords(t *fleetv1.Target, now time.Time) string {
 	if t.GetStartedTime() != nil {
 		started = "started " + ago(t.GetStartedTime(), now) + " ago"
 	}
-	return fmt.Sprintf("%s %s of %s, generation %d, %s, channel %s",
-		t.GetKind(), short(t.GetContainerId()), dash(t.GetImage()), t.GetGeneration(), started, or(t.GetChannel(), "none"))
+	named := ""
+	if name := engineName(i); name != "" && name != i.GetName() {
+		named = ", named " + name
+	}
+	return fmt.Sprintf("%s %s%s of %s, generation %d, %s, channel %s",
+		t.GetKind(), short(t.GetContainerId()), named, dash(t.GetImage()), t.GetGeneration(), started, or(t.GetChannel(), "none"))
+}
+
+// engineName is the name that the container has now, which is not that of the instance
+// after docker rename or with a label; empty of a chart that does not keep it.
+func engineName(i *fleetv1.Instance) string {
+	var data struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal([]byte(i.GetDataJson()), &data) != nil {
+		return ""
+	}
+	return data.Name
 }
 
 // shownData bounds the data that describe shows, in bytes.

@@ -5,6 +5,7 @@ package scxml_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,8 +37,12 @@ type chartGen struct {
 	t     *rapid.T
 	n     int
 	ids   []string
-	depth int
 	kinds map[string]string
+	// stack are the states around the one that is drawn, and around those of
+	// each state and history, the outermost first.
+	stack  []string
+	around map[string][]string
+	conds  []string
 }
 
 func (g *chartGen) pick(label string, from []string) string {
@@ -96,11 +101,14 @@ func (g *chartGen) state(depth int, inParallel bool) string {
 	g.n--
 	id := fmt.Sprintf("s%d", len(g.ids))
 	g.ids = append(g.ids, id)
+	g.around[id] = slices.Clone(g.stack)
+	g.stack = append(g.stack, id)
+	defer func() { g.stack = g.stack[:len(g.stack)-1] }()
 	kind := "atomic"
 	if depth > 0 && g.n > 1 {
 		kind = g.pick("kind", []string{"atomic", "compound", "compound", "parallel"})
 	}
-	if kind == "atomic" && !inParallel && depth < g.depth && g.chance("final", 15) {
+	if kind == "atomic" && !inParallel && len(g.ids) > 1 && g.chance("final", 15) {
 		g.kinds[id] = "final"
 		return fmt.Sprintf(`<final id="%s"><onentry>%s</onentry><donedata><param name="d" expr="x"/></donedata></final>`, id, g.content())
 	}
@@ -143,17 +151,51 @@ func (g *chartGen) state(depth int, inParallel bool) string {
 		}
 		if toHistory || g.chance("history", 50) {
 			h := fmt.Sprintf("h%s", id)
-			fmt.Fprintf(&b, `<history id="%s" type="%s"><transition target="s%d">%s</transition></history>`,
-				h, g.pick("history type", []string{"deep", "shallow"}), first, g.content())
+			historyType := g.pick("history type", []string{"deep", "shallow"})
+			inside := slices.Clone(g.ids[first:])
+			if historyType == "shallow" {
+				inside = slices.DeleteFunc(inside, func(s string) bool { return len(g.around[s]) > len(g.stack) })
+			}
+			fmt.Fprintf(&b, `<history id="%s" type="%s"><transition target="%s">%s</transition></history>`,
+				h, historyType, strings.Join(g.targets("default", inside), " "), g.content())
 			g.kinds[h] = "history"
+			g.around[h] = slices.Clone(g.stack)
 		}
 	}
 	fmt.Fprintf(&b, `</%s>`, element)
 	return b.String()
 }
 
-func drawChart(t *rapid.T) string {
-	g := &chartGen{t: t, n: rapid.IntRange(1, 10).Draw(t, "states"), depth: 3, kinds: map[string]string{}}
+// targets draws states that can be active together, one at least.
+func (g *chartGen) targets(label string, from []string) []string {
+	drawn := []string{g.pick(label, from)}
+	for range rapid.IntRange(0, 2).Draw(g.t, "more") {
+		also := g.pick(label, from)
+		if !slices.ContainsFunc(drawn, func(d string) bool { return !g.orthogonal(d, also) }) {
+			drawn = append(drawn, also)
+		}
+	}
+	return drawn
+}
+
+// orthogonal says whether a and b are in different regions of a parallel state.
+func (g *chartGen) orthogonal(a, b string) bool {
+	wayToA, wayToB := append(slices.Clone(g.around[a]), a), append(slices.Clone(g.around[b]), b)
+	i := 0
+	for i < len(wayToA) && i < len(wayToB) && wayToA[i] == wayToB[i] {
+		i++
+	}
+	if i == 0 || i == len(wayToA) || i == len(wayToB) || g.kinds[wayToA[i]] == "history" || g.kinds[wayToB[i]] == "history" {
+		return false
+	}
+	return g.kinds[wayToA[i-1]] == "parallel"
+}
+
+func drawChart(t *rapid.T) string { return drawChartWith(t, conds) }
+
+// drawChartWith draws a chart whose transitions have some of the conditions.
+func drawChartWith(t *rapid.T, conds []string) string {
+	g := &chartGen{t: t, n: rapid.IntRange(1, 10).Draw(t, "states"), kinds: map[string]string{}, around: map[string][]string{}, conds: conds}
 	var body strings.Builder
 	for i := 0; i == 0 || g.n > 0; i++ {
 		body.WriteString(g.state(3, false))
@@ -177,10 +219,10 @@ func drawChart(t *rapid.T) string {
 				b.WriteString("<transition")
 				fmt.Fprintf(&b, ` event="%s"`, g.pick("descriptor", []string{"e1", "e2", "e3", "i.*", "*", "error", "done.state", "e1 e2"}))
 				if g.chance("cond?", 30) {
-					fmt.Fprintf(&b, ` cond="%s"`, escape(g.pick("cond", conds)))
+					fmt.Fprintf(&b, ` cond="%s"`, escape(g.pick("cond", g.conds)))
 				}
 				if g.chance("target?", 80) {
-					fmt.Fprintf(&b, ` target="%s"`, g.pick("target", targets))
+					fmt.Fprintf(&b, ` target="%s"`, strings.Join(g.targets("target", targets), " "))
 				}
 				if g.chance("internal?", 30) {
 					b.WriteString(` type="internal"`)

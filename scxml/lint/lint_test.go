@@ -26,6 +26,13 @@ func TestFindings(t *testing.T) {
 			<state id="p" initial="q"><history id="h"><transition target="r"/></history><state id="q"/><state id="r"><transition event="y" target="q"/></state></state>`, ""},
 		{"only default of history", `<state id="s"><transition event="x" target="h"/></state>
 			<state id="p"><history id="h"><transition target="r"/></history><state id="q"/><state id="r"/></state>`, `3:68: error: state "q" cannot be reached`},
+		{"reachable by the other region", `<state id="s"><transition event="x" target="a2"/><transition event="y" target="b2"/></state>
+			<parallel id="p"><state id="A"><state id="a1"/><state id="a2"/></state><state id="B"><state id="b1"/><state id="b2"/></state></parallel>`, ""},
+		{"reachable by default after history", `<state id="s"><transition event="x" target="b2"/><transition event="y" target="h"/></state>
+			<state id="p" initial="a"><history id="h"><transition target="a"/></history><state id="a"/><state id="b"><state id="b1"/><state id="b2"/></state><transition event="z" target="s"/></state>`, ""},
+		{"brought back by deep history", `<state id="s"><transition event="x" target="b2"/><transition event="y" target="h"/></state>
+			<state id="p" initial="a"><history id="h" type="deep"><transition target="a"/></history><state id="a"/><state id="b"><state id="b1"/><state id="b2"/></state><transition event="z" target="s"/></state>`,
+			`3:121: error: state "b1" cannot be reached`},
 		{"unreachable by a dead transition", `<state id="a"><transition event="x" target="b" cond="false"/></state><state id="b"/>`,
 			"2:15: error: this transition is never taken: its condition is false; 2:70: error: state \"b\" cannot be reached"},
 		{"dead", `<state id="a"><transition event="x"/><transition event="x.y" target="a"/></state>`,
@@ -34,6 +41,8 @@ func TestFindings(t *testing.T) {
 		{"not dead by a longer name", `<state id="a"><transition event="x.y"/><transition event="x"/></state>`, ""},
 		{"not dead after a guard", `<state id="a"><transition event="x" cond="In('a')"/><transition event="x"/></state>`, ""},
 		{"dead by the same guard", `<state id="a"><transition event="x" cond="In('a')"/><transition event="x" cond="In('a')"/></state>`, `error: this transition is never taken: the one in line 2 has the same event and the same condition`},
+		{"chance by the same guard", `<state id="a"><transition event="x" cond="Math.random() &lt; 0.5" target="b"/><transition event="x" cond="Math.random() &lt; 0.5" target="c"/></state><state id="b"/><state id="c"/>`,
+			`warning: the transition in line 2 has the same event and the same condition: this one is taken only if`},
 		{"dead in part", `<state id="a"><transition event="x"/><transition event="x z"/></state>`, `2:38: warning: this transition is never taken for "x"`},
 		{"dead by leaving at once", `<state id="a"><transition target="b"/><transition event="x" target="b"/></state><state id="b"/>`, `2:39: error: this transition is never taken`},
 		{"dead in no region", `<parallel id="p"><transition event="x" target="f"/></parallel><final id="f"/>`,
@@ -82,6 +91,9 @@ func TestFindings(t *testing.T) {
 				got = append(got, strings.TrimPrefix(f.String(), "f:"))
 			}
 			found := strings.Join(got, "; ")
+			if strings.HasPrefix(test.want, "warning: ") && strings.Contains(found, "error: ") {
+				t.Errorf("findings %s, want warnings alone", found)
+			}
 			if test.want == "" && found != "" {
 				t.Errorf("findings %s, want none", found)
 			}

@@ -3,6 +3,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,10 +17,14 @@ func covers(a, b string) bool {
 }
 
 // unconditional says that the transition has no guard, or one that is true.
-func unconditional(t *scxml.Transition) bool {
-	c := strings.TrimSpace(t.Cond)
-	return c == "true" || c == "" && !hasCond(t)
+func (l *linter) unconditional(t *scxml.Transition) bool {
+	return !hasCond(t) || l.ecmascript && strings.TrimSpace(t.Cond) == "true"
 }
+
+// configurationOnly matches conditions that ask for active states alone: asked twice
+// in one microstep they give the same answer. Others may not: a script can
+// change what they read, and Math.random differs each time.
+var configurationOnly = regexp.MustCompile(`^(?:[!&|()\s]|\bIn\(\s*(?:'[^'\\]*'|"[^"\\]*")\s*\))*$`)
 
 func hasCond(t *scxml.Transition) bool {
 	_, ok := t.Element.Attribute("", "cond")
@@ -45,7 +50,7 @@ func (l *linter) transitions() {
 				continue
 			}
 			l.shadowed(t, s.Transitions[:i])
-			if at := leaves(s); at != nil && len(t.Events) > 0 && !l.dead[t] {
+			if at := l.leaves(s); at != nil && len(t.Events) > 0 && !l.dead[t] {
 				l.kill(t, "this transition is never taken: the one without event and condition in line %d is taken before any event", at.Line)
 			}
 		}
@@ -62,9 +67,9 @@ func (l *linter) kill(t *scxml.Transition, format string, args ...any) {
 }
 
 // leaves is the transition of s that is taken as soon as s is active.
-func leaves(s *scxml.State) *scxml.Transition {
+func (l *linter) leaves(s *scxml.State) *scxml.Transition {
 	for _, t := range s.Transitions {
-		if len(t.Events) == 0 && unconditional(t) {
+		if len(t.Events) == 0 && l.unconditional(t) {
 			return t
 		}
 	}
@@ -77,7 +82,7 @@ func (l *linter) shadowed(t *scxml.Transition, before []*scxml.Transition) {
 	var example string
 	for _, d := range t.Events {
 		for _, o := range before {
-			if len(o.Events) > 0 && unconditional(o) && coversAny(o.Events, d) {
+			if len(o.Events) > 0 && l.unconditional(o) && coversAny(o.Events, d) {
 				hidden, by, example = hidden+1, o.Line, d
 				break
 			}
@@ -86,7 +91,7 @@ func (l *linter) shadowed(t *scxml.Transition, before []*scxml.Transition) {
 	switch {
 	case len(t.Events) == 0:
 		for _, o := range before {
-			if len(o.Events) == 0 && unconditional(o) {
+			if len(o.Events) == 0 && l.unconditional(o) {
 				l.kill(t, "this transition is never taken: the one without event and condition in line %d comes before it", o.Line)
 				return
 			}
@@ -98,10 +103,15 @@ func (l *linter) shadowed(t *scxml.Transition, before []*scxml.Transition) {
 	}
 	for _, o := range before {
 		// The same event under the same condition.
-		if hidden == 0 && hasCond(t) && strings.TrimSpace(o.Cond) == strings.TrimSpace(t.Cond) && len(o.Events) == len(t.Events) && coversAll(o.Events, t.Events) {
-			l.kill(t, "this transition is never taken: the one in line %d has the same event and the same condition", o.Line)
-			return
+		if hidden > 0 || !hasCond(t) || strings.TrimSpace(o.Cond) != strings.TrimSpace(t.Cond) || len(o.Events) != len(t.Events) || !coversAll(o.Events, t.Events) {
+			continue
 		}
+		if !l.ecmascript || configurationOnly.MatchString(t.Cond) {
+			l.kill(t, "this transition is never taken: the one in line %d has the same event and the same condition", o.Line)
+		} else {
+			l.find(t.Position, Warning, RuleDead, "the transition in line %d has the same event and the same condition: this one is taken only if the condition gives another answer when it is asked again", o.Line)
+		}
+		return
 	}
 }
 
@@ -127,7 +137,7 @@ func coversAll(a, b []string) bool {
 func (l *linter) endless() {
 	told := map[*scxml.Transition]bool{}
 	for _, s := range l.doc.States {
-		first := leaves(s)
+		first := l.leaves(s)
 		if first == nil || told[first] {
 			continue
 		}
@@ -139,16 +149,16 @@ func (l *linter) endless() {
 		at, seen := s, map[*scxml.State]bool{}
 		for at != nil && !seen[at] {
 			seen[at] = true
-			t := leaves(at)
+			t := l.leaves(at)
 			if t == nil || len(t.Targets) != 1 {
 				at = nil
 				break
 			}
-			at = settles(t.Targets[0])
+			at = l.settles(t.Targets[0])
 		}
 		if at == s {
 			for state := range seen {
-				told[leaves(state)] = true
+				told[l.leaves(state)] = true
 			}
 			l.find(first.Position, Error, RuleEndless, "transitions without event and condition lead from %s back to it for ever", name(s))
 		}
@@ -156,12 +166,12 @@ func (l *linter) endless() {
 }
 
 // settles is the atomic state that entering s ends in, nil if that is not one.
-func settles(s *scxml.State) *scxml.State {
+func (l *linter) settles(s *scxml.State) *scxml.State {
 	for depth := 0; depth < 1000; depth++ {
 		switch {
 		case s.Kind == scxml.KindParallel || s.Kind.IsHistory():
 			return nil
-		case s.IsAtomic() || leaves(s) != nil:
+		case s.IsAtomic() || l.leaves(s) != nil:
 			return s
 		case s.Initial == nil || len(s.Initial.Targets) != 1:
 			return nil
@@ -212,6 +222,13 @@ func (r *reach) enter(s *scxml.State) {
 	r.direct[s] = true
 	r.through(s.Parent)
 	r.add(s)
+	if s.Kind == scxml.KindHistoryShallow {
+		for _, c := range s.Parent.Children {
+			if r.entered[c] {
+				r.enter(c)
+			}
+		}
+	}
 	if s.Initial != nil {
 		r.follow(s.Initial)
 	}
@@ -239,9 +256,8 @@ func (r *reach) regions(p *scxml.State) {
 func (r *reach) through(s *scxml.State) {
 	from := (*scxml.State)(nil)
 	for ; s != nil; s = s.Parent {
-		known := r.entered[s]
 		r.add(s)
-		if s.Kind == scxml.KindParallel && !known {
+		if s.Kind == scxml.KindParallel {
 			for _, c := range s.Children {
 				if c != from && !c.Kind.IsHistory() {
 					r.enter(c)
@@ -252,10 +268,16 @@ func (r *reach) through(s *scxml.State) {
 	}
 }
 
+// add notes that s is active at some time. A shallow history that can be entered
+// enters it by default then.
 func (r *reach) add(s *scxml.State) {
-	if !r.entered[s] {
-		r.entered[s] = true
-		r.todo = append(r.todo, s)
+	if r.entered[s] {
+		return
+	}
+	r.entered[s] = true
+	r.todo = append(r.todo, s)
+	if s.Parent != nil && slices.ContainsFunc(s.Parent.Children, func(h *scxml.State) bool { return h.Kind == scxml.KindHistoryShallow && r.direct[h] }) {
+		r.enter(s)
 	}
 }
 
@@ -279,7 +301,7 @@ func (l *linter) conflicts() {
 					continue
 				}
 				for _, t := range s.Transitions {
-					if len(t.Events) > 0 && unconditional(t) && len(t.Targets) > 0 && !l.dead[t] {
+					if len(t.Events) > 0 && l.unconditional(t) && len(t.Targets) > 0 && !l.dead[t] {
 						in = append(in, t)
 					}
 				}

@@ -65,7 +65,7 @@ func TestAKilledAgentsRowsAreUnknown(t *testing.T) {
 			return err
 		}
 		for _, g := range h.GetGaps() {
-			if g.GetToTime() != nil {
+			if to := g.GetToTime(); to != nil && to.AsTime().After(killed) {
 				return nil
 			}
 		}

@@ -98,6 +98,7 @@ func play(t *testing.T, s schedule, early bool) (wrong []string) {
 		if lost := w.journal > 1; w.gap() != lost {
 			w.violation("a gap for another journal: %v, want %v", w.gap(), lost)
 		}
+		w.replays()
 		wrong = append(wrong, w.wrong...)
 	})
 	return wrong

@@ -395,6 +395,7 @@ func (t *turn) entry(s stimulus, seed uint64) *fleetv1.LogEntry {
 		InstanceId: t.instance.id, Sequence: v.GetLogSequence(), Time: timestamppb.New(t.now),
 		Origin: s.origin, Event: s.event, DataJson: string(s.dataJSON),
 		RequestId: s.requestID, Seed: seed, KernelVersion: KernelVersion,
+		DelayedSend: s.fire, SendId: s.sendID, SenderInstanceId: s.from,
 		Inferred: s.inferred, Traceparent: t.traceparent,
 	}
 	t.step().log(e)

@@ -1268,7 +1268,8 @@ type LogEntry struct {
 	Summary string `protobuf:"bytes,11,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Who asked, for intents; the request_id.
 	RequestId string `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Seed given to the step, with time enough to replay it.
+	// Seed given to the step: with the time and the event enough to replay it. 0 when
+	// the session took no step.
 	Seed uint64 `protobuf:"varint,13,opt,name=seed,proto3" json:"seed,omitempty"`
 	// Version of the kernel that took the step.
 	KernelVersion string `protobuf:"bytes,14,opt,name=kernel_version,json=kernelVersion,proto3" json:"kernel_version,omitempty"`
@@ -1277,9 +1278,16 @@ type LogEntry struct {
 	// True when the agent did not see the event but concluded it.
 	Inferred bool `protobuf:"varint,16,opt,name=inferred,proto3" json:"inferred,omitempty"`
 	// W3C traceparent of the step; empty when not traced.
-	Traceparent   string `protobuf:"bytes,17,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Traceparent string `protobuf:"bytes,17,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// With origin "timer": number of the delayed send that was due, as the session
+	// counts them.
+	DelayedSend uint64 `protobuf:"varint,18,opt,name=delayed_send,json=delayedSend,proto3" json:"delayed_send,omitempty"`
+	// Send id of the event (_event.sendid); empty when it has none.
+	SendId string `protobuf:"bytes,19,opt,name=send_id,json=sendId,proto3" json:"send_id,omitempty"`
+	// With origin "instance": id of the instance that sent the event.
+	SenderInstanceId string `protobuf:"bytes,20,opt,name=sender_instance_id,json=senderInstanceId,proto3" json:"sender_instance_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LogEntry) Reset() {
@@ -1427,6 +1435,27 @@ func (x *LogEntry) GetInferred() bool {
 func (x *LogEntry) GetTraceparent() string {
 	if x != nil {
 		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *LogEntry) GetDelayedSend() uint64 {
+	if x != nil {
+		return x.DelayedSend
+	}
+	return 0
+}
+
+func (x *LogEntry) GetSendId() string {
+	if x != nil {
+		return x.SendId
+	}
+	return ""
+}
+
+func (x *LogEntry) GetSenderInstanceId() string {
+	if x != nil {
+		return x.SenderInstanceId
 	}
 	return ""
 }
@@ -1688,7 +1717,7 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
 	"\x06states\x18\x04 \x01(\rR\x06states\x12\x1a\n" +
-	"\bdocument\x18\x05 \x01(\tR\bdocument\"\xf4\x04\n" +
+	"\bdocument\x18\x05 \x01(\tR\bdocument\"\xde\x05\n" +
 	"\bLogEntry\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1a\n" +
@@ -1711,7 +1740,10 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\x0ekernel_version\x18\x0e \x01(\tR\rkernelVersion\x12)\n" +
 	"\x10session_snapshot\x18\x0f \x01(\fR\x0fsessionSnapshot\x12\x1a\n" +
 	"\binferred\x18\x10 \x01(\bR\binferred\x12 \n" +
-	"\vtraceparent\x18\x11 \x01(\tR\vtraceparent\"\x91\x01\n" +
+	"\vtraceparent\x18\x11 \x01(\tR\vtraceparent\x12!\n" +
+	"\fdelayed_send\x18\x12 \x01(\x04R\vdelayedSend\x12\x17\n" +
+	"\asend_id\x18\x13 \x01(\tR\x06sendId\x12,\n" +
+	"\x12sender_instance_id\x18\x14 \x01(\tR\x10senderInstanceId\"\x91\x01\n" +
 	"\tMicrostep\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12 \n" +
 	"\vtransitions\x18\x02 \x03(\tR\vtransitions\x12\x16\n" +

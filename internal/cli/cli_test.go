@@ -74,6 +74,10 @@ func TestExitCodes(t *testing.T) {
 			[]string{"send", "web", "add"}, cli.Usage, []string{"300 KiB"},
 		},
 		{"timed out", &fleet{refuse: status.Error(codes.DeadlineExceeded, "still running")}, []string{"wait", "web"}, cli.TimedOut, []string{"wait for the exit of web: still running"}},
+		{
+			"silent", &fleet{refuse: status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: raw-read tcp 127.0.0.1:1->127.0.0.1:2: use of closed network connection"`)},
+			[]string{"stop", "web"}, cli.Unreachable, []string{"stop web: no answer\n", "It takes connections and says nothing"},
+		},
 		{"unreachable", nil, []string{"get", "instances"}, cli.Unreachable, []string{"no answer", "chartroom up"}},
 		{"health of nothing", nil, []string{"health"}, cli.Unreachable, []string{"no answer"}},
 		{"health of what lacks something", &fleet{lacks: "redis"}, []string{"health"}, cli.Unreachable, []string{": not_serving, for want of redis\n"}},

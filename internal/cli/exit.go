@@ -179,6 +179,9 @@ func explain(err error) string {
 
 // reason is the status in words, without gRPC's own around them.
 func reason(s *status.Status) string {
+	if strings.Contains(s.Message(), "use of closed network connection") {
+		return "no answer" // gRPC gave the connection up itself
+	}
 	if _, inner, ok := strings.Cut(s.Message(), "Error while dialing: "); ok {
 		return "no answer: " + strings.Trim(inner, `"`)
 	}

@@ -164,6 +164,10 @@ func TestAdvice(t *testing.T) {
 			}
 		})
 	}
+	silent := errors.New(`connection error: desc = "error reading server preface: raw-read tcp 127.0.0.1:48504->127.0.0.1:7462: use of closed network connection"`)
+	if got := transport.Advice(silent); !strings.Contains(got, "says nothing") {
+		t.Errorf("who says nothing: got %q", got)
+	}
 	if got := transport.Advice(errors.New("the disk is full")); got != "" {
 		t.Errorf("advice %q on an error that is not known", got)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useEffect } from "react";
-import { ago, clock } from "./format";
+import { ago, clock, together } from "./format";
 import type { HostJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { stream, useFleet } from "./stream";
 import { useNow } from "./useNow";
@@ -49,9 +49,11 @@ export function Hosts() {
               <>
                 <h3>Gaps</h3>
                 <ul>
-                  {(host.gaps ?? []).map((gap) => (
-                    <li key={gap.fromTime}>
-                      {clock(gap.fromTime)} – {gap.toTime ? clock(gap.toTime) : "now"}: {gap.reason}
+                  {together(host.gaps ?? []).map(({ fromTime, toTime, reason, times }) => (
+                    <li key={fromTime}>
+                      {clock(fromTime)}
+                      {toTime !== fromTime && ` – ${toTime ? clock(toTime) : "now"}`}: {reason}
+                      {times > 1 && `, ${times} times`}
                     </li>
                   ))}
                 </ul>

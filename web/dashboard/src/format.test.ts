@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, until, wrong } from "./format";
+import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, together, until, wrong } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
@@ -51,6 +51,17 @@ test("ages and sizes read as people say them", () => {
   expect(until("2026-01-01T00:10:12Z", now)).toBe("in 12 s");
   expect(until("2026-01-01T00:09:48Z", now)).toBe("now");
   expect(bytes("2048")).toBe("2.0 KiB");
+});
+
+test("gaps that follow each other for one reason are told once, and one that goes on by itself", () => {
+  const gap = (fromTime: string, toTime: string, reason: string) => ({ fromTime, reason, ...(toTime && { toTime }) });
+  const gaps = [gap("09:05", "", "away"), gap("09:03", "09:04", "away"), gap("09:02", "09:02", "full"), gap("09:01", "09:01", "full"), gap("09:00", "09:00", "away")];
+  expect(together(gaps).map(({ fromTime, toTime, times }) => [fromTime, toTime, times])).toEqual([
+    ["09:05", undefined, 1],
+    ["09:03", "09:04", 1],
+    ["09:01", "09:02", 2],
+    ["09:00", "09:00", 1],
+  ]);
 });
 
 test("data that is not JSON is shown as it is", () => {

@@ -2,7 +2,7 @@
 
 // How things are said: one place for words, ages and grades.
 
-import type { FindingJson, InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import type { FindingJson, GapJson, InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 /** Grade is how a state or an entry is shown: by sign, colour and word. */
 export type Grade = "unknown" | "error" | "warning" | "paused" | "busy" | "good" | "idle";
@@ -92,6 +92,17 @@ export function sentence(instance: InstanceJson, now: number): string {
   const reason = instance.unknownReason ?? "it is not heard of";
   const seen = instance.lastSeenTime ? `, last seen ${clock(instance.lastSeenTime, now)}` : "";
   return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}${seen}. Last known: ${instance.why || words(instance.state ?? "")}`;
+}
+
+/** together takes gaps that follow each other for the same reason as one; they come newest first. */
+export function together(gaps: readonly GapJson[]): (GapJson & { times: number })[] {
+  const found: (GapJson & { times: number })[] = [];
+  for (const gap of gaps) {
+    const later = found.at(-1);
+    if (later?.reason === gap.reason && later?.toTime && gap.toTime) found[found.length - 1] = { ...later, fromTime: gap.fromTime, times: later.times + 1 };
+    else found.push({ ...gap, times: 1 });
+  }
+  return found;
 }
 
 /** clock shows a time of day with milliseconds, with the date unless it is today's. */

@@ -2,6 +2,8 @@
 
 package scxml_test
 
+import "strings"
+
 // child is the beginning of a document that is invoked.
 const child = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">`
 
@@ -70,6 +72,9 @@ var externalClauses = []clause{
 		error.execution: no transition
 		effect 1: invoke id=i src=x
 	`},
+	{section: "6.4.2", name: "text for the service", says: `the processor "MUST interpret values specified by the <content> element or 'src' attribute as markup to be executed", whether it stands there as elements, escaped or in CDATA`, body: `
+		<state id="s"><invoke id="i"><content>` + strings.ReplaceAll(child, "<", "&lt;") + `&lt;final/>&lt;/scxml></content></invoke><transition event="done.invoke.i" target="t"/><transition event="*" target="fail"/></state>
+		<state id="t"><invoke id="j"><content><![CDATA[` + child + `<final/></scxml>]]></content></invoke><transition event="done.invoke.j" target="pass"/><transition event="*" target="fail"/></state>`},
 	{section: "6.4.2", name: "idlocation of invoke", says: `an id that is generated is stored at idlocation and has the form "stateid.platformid"`, body: `
 		<datamodel><data id="at"/></datamodel>
 		<state id="s"><invoke idlocation="at"><content>` + child + `<state id="c"><onentry><send target="#_parent" event="hi"/></onentry></state></scxml></content></invoke>

@@ -305,9 +305,12 @@ func (e *Element) find(names ...string) *Element {
 	return nil
 }
 
-// inner is what stands inside e as XML text that can be read alone: the
-// namespaces that are in force are declared where they are used.
+// inner is what stands inside e: text as it is, or XML text that can be read
+// alone, where the namespaces that are in force are declared where they are used.
 func (e *Element) inner() string {
+	if !slices.ContainsFunc(e.Children, func(n Node) bool { return n.Element != nil }) {
+		return strings.TrimSpace(e.text())
+	}
 	var b strings.Builder
 	for _, c := range e.Children {
 		if c.Element == nil {

@@ -68,8 +68,9 @@ func address(v any) uintptr {
 	return 0
 }
 
-// split ends what refer began.
+// split ends what refer and order began.
 func (s *ecmaStore) split() {
+	s.orders = nil
 	for _, slot := range s.shared {
 		if v := s.vars.at(slot); v.kind == object {
 			v.ref, _ = normalize(v.ref, 0)

@@ -33,7 +33,8 @@ func drawExpr(t *rapid.T, depth int) string {
 	case 6:
 		return fmt.Sprintf("[%s, %s]", a, drawExpr(t, depth-1))
 	case 7:
-		return fmt.Sprintf("{a: %s, 'b c': %s, a: 1, x}", a, drawExpr(t, depth-1))
+		literal := rapid.SampledFrom([]string{"{a: %s, 'b c': %s, a: 1, x}", "{'b c': %s, a: %s}", "{b: %s, '10': 1, '9': %s}", "{c: {z: 1, y: %s}, b: %s, c: {z: 1, a: 2}}"})
+		return fmt.Sprintf(literal.Draw(t, "literal"), a, drawExpr(t, depth-1))
 	case 0:
 		return "!" + "(" + a + ")"
 	case 1:
@@ -93,6 +94,61 @@ func TestFastMeansTheSame(t *testing.T) {
 		t.Error("the fast path never answered")
 	}
 	t.Logf("the fast path answered %d times", answered)
+}
+
+// orderProbe tells all that a script can see of the order of keys.
+const orderProbe = `(function probe(v) {
+	var seen = []
+	if (v && typeof v == 'object') {
+		for (var k in v) seen.push(k, probe(v[k]))
+		seen.push(Object.keys(v), JSON.stringify(v))
+	}
+	return seen
+})`
+
+// TestFastKeepsTheOrder draws literals, assigns them without a machine, passes them
+// on, and looks at them with a script of the same step.
+func TestFastKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	answered := 0
+	rapid.Check(t, func(t *rapid.T) {
+		literal := fmt.Sprintf(rapid.SampledFrom([]string{"{q: %s, p: %s}", "[%s, {'2': 0, '10': %s}]", "{b: %s, a: {c: %s}}"}).Draw(t, "literal"),
+			drawExpr(t, 2), drawExpr(t, 2))
+		values := [3]any{}
+		for i := range values {
+			values[i] = rapid.SampledFrom(operands).Draw(t, "value")
+		}
+		look := func(slow bool) (seen []byte, fast bool) {
+			l := ECMAScript()
+			s := l.NewStore(&fixedSystem{depth: 100, bytes: 10_000, in: func(id string) bool { return id == "here" }, name: "n"}, nil).(*ecmaStore)
+			s.Restore(map[string]any{"x": values[0], "y": values[1], "z": values[2], "v": nil, "w": nil})
+			s.SetEvent(&Event{Name: "e", Data: 1.0})
+			s.slow = slow
+			err := s.Assign(l.Location("v"), l.Expr(literal))
+			if err == nil {
+				err = s.Assign(l.Location("w"), l.Expr("v"))
+			}
+			fast = s.m == nil
+			if err != nil {
+				return []byte(err.Error()), fast
+			}
+			told, err := s.Eval(l.Expr(orderProbe + "([v, w])"))
+			if err != nil {
+				return []byte(err.Error()), fast
+			}
+			return AppendCanonical(nil, told), fast
+		}
+		got, fast := look(false)
+		if fast {
+			answered++
+		}
+		if want, _ := look(true); !bytes.Equal(got, want) {
+			t.Fatalf("v = %s\nfast gives   %s\nmachine has  %s", literal, got, want)
+		}
+	})
+	if answered == 0 {
+		t.Error("the fast path never answered")
+	}
 }
 
 // A chart that stays inside the subset never makes a machine.

@@ -2,7 +2,12 @@
 
 package datamodel
 
-import "github.com/dop251/goja/ast"
+import (
+	"maps"
+	"slices"
+
+	"github.com/dop251/goja/ast"
+)
 
 // maxLiteral is how deep a literal may be nested in the fast form.
 const maxLiteral = 32
@@ -82,6 +87,7 @@ func (c *fastCompiler) object(e *ast.ObjectLiteral) fast {
 		}
 		names, members = append(names, name), append(members, f)
 	}
+	sorted := slices.IsSorted(names)
 	return func(s *ecmaStore) (value, bool) {
 		object := make(map[string]any, len(members))
 		for i, f := range members {
@@ -91,8 +97,43 @@ func (c *fastCompiler) object(e *ast.ObjectLiteral) fast {
 			}
 			object[names[i]] = v.plain()
 		}
-		return valueOf(object), true
+		return valueOf(object), sorted || s.order(object, names)
 	}
+}
+
+// ordered is an object made in this step without a machine whose keys are not in
+// the order that canonical data have.
+type ordered struct {
+	object map[string]any // so that no other comes to its address
+	names  []string
+}
+
+// maxOrdered bounds what is noted in one step. Beyond it literals go to the machine.
+const maxOrdered = 1000
+
+// order notes the order of the keys of object for a machine that may be made later in
+// the step: a script can ask for it. When the step ends it is forgotten. False when it
+// cannot be noted.
+func (s *ecmaStore) order(object map[string]any, names []string) bool {
+	if s.m != nil {
+		return true // what is evaluated beside a machine does not come into it
+	}
+	if len(s.orders) >= maxOrdered {
+		return false
+	}
+	if s.orders == nil {
+		s.orders = map[uintptr]ordered{}
+	}
+	s.orders[address(object)] = ordered{object, names}
+	return true
+}
+
+// keys are those of object in the order that scripts see.
+func (s *ecmaStore) keys(object map[string]any) []string {
+	if o, ok := s.orders[address(object)]; ok {
+		return o.names
+	}
+	return slices.Sorted(maps.Keys(object))
 }
 
 // keyed gives name and value of a plain property; nil for what is computed, a

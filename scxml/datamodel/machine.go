@@ -336,7 +336,7 @@ func (m *machine) object(v any) goja.Value {
 		return m.vm.NewArray(items...)
 	case map[string]any:
 		o := m.vm.NewObject()
-		for _, k := range slices.Sorted(maps.Keys(v)) {
+		for _, k := range m.store.keys(v) {
 			if k == "__proto__" {
 				_ = o.DefineDataProperty(k, m.toJS(v[k]), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
 			} else {

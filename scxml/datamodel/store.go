@@ -37,6 +37,8 @@ type ecmaStore struct {
 	// this step; placed says that one was put there otherwise.
 	shared []int
 	placed bool
+	// orders are the objects of this step whose keys are not sorted, by address.
+	orders map[uintptr]ordered
 	// slow says that every expression goes to the machine.
 	slow bool
 
@@ -373,7 +375,7 @@ func (s *ecmaStore) Get(id string) (any, bool) { return s.vars.get(id) }
 
 func (s *ecmaStore) Restore(data map[string]any) {
 	s.vars, s.m, s.loaded = newVariables(s.vars.schema), nil, true
-	s.shared, s.placed = nil, false
+	s.shared, s.placed, s.orders = nil, false, nil
 	for name, v := range data {
 		n, _ := measure(v, math.MaxInt)
 		s.vars.set(name, v, n)

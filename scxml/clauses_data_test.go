@@ -74,6 +74,20 @@ var dataClauses = []clause{
 		start: enter s s1
 		go: exit s1 s; take s->t1 on go; enter t t1; log: true true; log: true false; log: false false; log: true false false
 	`},
+	{section: "5.9.2", name: "no location", says: `"If a location expression cannot be evaluated to yield a valid location", error.execution: what is a value only is none`, body: `
+		<datamodel><data id="x" expr="1"/></datamodel>
+		<state id="s"><onentry><assign location="1 + x" expr="2"/></onentry><onentry><assign location="x = x" expr="2"/></onentry>
+		<onentry><send event="e"><param name="p" location="x + 1"/></send></onentry><onentry><send event="e" namelist="x 1+1"/></onentry><onentry><log expr="x"/></onentry></state>`, tells: `
+		start: enter s; log: 1
+		  error.execution in <assign> line 3: SyntaxError: "1 + x" is not a location
+		  error.execution in <assign> line 3: SyntaxError: "x = x" is not a location
+		  error.execution in <send> line 4: p: SyntaxError: "x + 1" is not a location
+		  error.execution in <send> line 4: 1+1: SyntaxError: "1+1" is not a location
+		error.execution: no transition
+		error.execution: no transition
+		error.execution: no transition
+		error.execution: no transition
+	`},
 	{section: "5.9.3", name: "value that cannot be kept", says: `"If a value expression does not return a legal data value", error.execution is placed, naming the location`, body: `
 		<datamodel><data id="f"/></datamodel>
 		<state id="s"><onentry><assign location="f" expr="function() {}"/></onentry>

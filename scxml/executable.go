@@ -334,14 +334,14 @@ type param struct {
 func (k *compiler) payload(e *Element) *payload {
 	p := &payload{at: e.Position, element: e.Name}
 	for name := range strings.FieldsSeq(e.attr("namelist")) {
-		p.names = append(p.names, param{name, k.note(k.chart.lang.Expr, name, e.Position, "namelist"), e.Position})
+		p.names = append(p.names, param{name, k.note(k.chart.lang.Value, name, e.Position, "namelist"), e.Position})
 	}
 	for _, c := range e.elements() {
 		switch c.Name {
 		case "param":
 			x := k.expr(c, "expr")
 			if x == nil {
-				x = k.expr(c, "location")
+				x = k.note(k.chart.lang.Value, c.attr("location"), c.Position, "location")
 			}
 			p.params = append(p.params, param{c.attr("name"), x, c.Position})
 		case "content":

@@ -57,8 +57,9 @@ func (k *compiler) invoke(e *Element, s *state) *invoke {
 		x.implicit = append(x.implicit, implicitUpdate{name, k.chart.lang.Location(name)})
 	}
 	for _, c := range e.elements() {
-		if loc := k.location(c, "location"); c.Name == "param" && loc != nil {
-			x.implicit = append(x.implicit, implicitUpdate{c.attr("name"), loc})
+		if c.Name == "param" && c.hasAttr("location") {
+			k.begin(c.Position)
+			x.implicit = append(x.implicit, implicitUpdate{c.attr("name"), k.chart.lang.Location(c.attr("location"))})
 		}
 	}
 	return x

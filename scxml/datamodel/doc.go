@@ -33,6 +33,8 @@ type Language interface {
 	Cond(src string) *Expr
 	// Location compiles an expression that can be assigned to.
 	Location(src string) *Expr
+	// Value compiles a location whose value is wanted.
+	Value(src string) *Expr
 	// Script compiles statements.
 	Script(src string) *Expr
 	// NewStore makes the data of a session. scripts are those that the chart

@@ -102,6 +102,10 @@ func (l *ecmascript) expr(src string, kind exprKind) *Expr {
 	e.pure = !impure.MatchString(harmless.ReplaceAllString(src, "("))
 	// The line break ends a comment at the end of the expression.
 	program, err := goja.Compile("expression", "("+trimmed+"\n)", false)
+	if err == nil && strings.Contains(trimmed, ")") {
+		// 1) + (2 would use the parentheses that were put around it.
+		_, err = parser.ParseFile(nil, "", "["+trimmed+"\n]", 0, parser.WithDisableSourceMaps)
+	}
 	if err != nil {
 		// Said of what the author wrote, not of what was put around it.
 		if _, alone := parser.ParseFile(nil, "", trimmed, 0, parser.WithDisableSourceMaps); alone != nil {
@@ -169,6 +173,11 @@ func (l *ecmascript) Location(src string) *Expr {
 		c.name, c.slot = name, l.schema.slot(name)
 	}
 	program, err := goja.Compile("location", "(function(v){'use strict';"+src+"\n=v})", false)
+	if c.name == "" {
+		if none := isLocation(src); none != nil {
+			err = none
+		}
+	}
 	if name == "" {
 		err = errors.New("SyntaxError: empty location")
 	}
@@ -179,6 +188,35 @@ func (l *ecmascript) Location(src string) *Expr {
 	c.program = program
 	e.prog = c
 	return e
+}
+
+// Value compiles like [ecmascript.Expr] what could be assigned to.
+func (l *ecmascript) Value(src string) *Expr {
+	e := l.expr(src, kindExpr)
+	if e.Err == nil {
+		if err := isLocation(src); err != nil {
+			return &Expr{Source: src, Err: err}
+		}
+	}
+	return e
+}
+
+// isLocation says why src is no location (SCXML 5.9.2): only names and members are.
+// Before "=v" more would compile, such as x=y.
+func isLocation(src string) error {
+	if identifier.MatchString(src) && !reserved[src] {
+		return nil
+	}
+	tree, err := parser.ParseFile(nil, "", src, 0, parser.WithDisableSourceMaps)
+	if err == nil && len(tree.Body) == 1 {
+		if s, ok := tree.Body[0].(*ast.ExpressionStatement); ok {
+			switch s.Expression.(type) {
+			case *ast.Identifier, *ast.DotExpression, *ast.BracketExpression:
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("SyntaxError: %q is not a location", strings.TrimSpace(src))
 }
 
 // Script compiles statements. Top-level let, const and class become var: a

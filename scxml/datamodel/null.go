@@ -21,6 +21,7 @@ var nullIn = regexp.MustCompile(`^\s*In\s*\(\s*(?:'([^']*)'|"([^"]*)"|([^\s'"()]
 
 func (nullLanguage) Expr(src string) *Expr     { return &Expr{Source: src, Err: errNull} }
 func (nullLanguage) Location(src string) *Expr { return &Expr{Source: src, Err: errNull} }
+func (nullLanguage) Value(src string) *Expr    { return &Expr{Source: src, Err: errNull} }
 func (nullLanguage) Script(src string) *Expr   { return &Expr{Source: src, Err: errNull} }
 
 func (nullLanguage) Cond(src string) *Expr {

@@ -18,6 +18,7 @@ func (withheld) expr(src string) *Expr { return &Expr{Source: src, Err: errWithh
 func (w withheld) Expr(src string) *Expr     { return w.expr(src) }
 func (w withheld) Cond(src string) *Expr     { return w.expr(src) }
 func (w withheld) Location(src string) *Expr { return w.expr(src) }
+func (w withheld) Value(src string) *Expr    { return w.expr(src) }
 func (w withheld) Script(src string) *Expr   { return w.expr(src) }
 
 func (w withheld) NewStore(sys System, _ []*Expr) Store {

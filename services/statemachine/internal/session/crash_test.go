@@ -34,6 +34,8 @@ type schedule struct {
 	pause, late time.Duration
 	// restart is the event after which somebody else restarts the container.
 	restart int
+	// emptied says that the copy of the store is one with nothing in it.
+	emptied bool
 }
 
 func newSchedule(seed uint64, points []string) schedule {

@@ -30,6 +30,9 @@
 //     step of that shard made after it too; the shard is down until it was
 //     loaded again. A write whose outcome is not known is repeated, unchanged,
 //     until it is known; nothing of the worker's moves meanwhile (law 5).
+//   - Events that are accepted before the agent of their host was heard, as it may be
+//     of an older copy of the store, are noted as such in their commit: whoever
+//     loads the shard takes none of them for one that the application knows (law 5).
 //   - Inputs of a source are numbered without holes; one that was taken in
 //     before is acknowledged again and otherwise ignored. Another journal of a
 //     host begins a new mark, and a gap is shown (law 2).

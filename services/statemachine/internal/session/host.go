@@ -50,10 +50,9 @@ type host struct {
 	// had nothing else to tell.
 	relisting bool
 	since     time.Time
-	// recovered says that the agent connected since the shard was loaded, when
-	// loaded was the number of the last group.
-	recovered bool
-	loaded    uint64
+	// unheard is the first group since which the agent has not told everything that
+	// it knows; 0 once it has.
+	unheard uint64
 }
 
 // ready says whether the timers of a host's instances may fire.
@@ -65,7 +64,7 @@ func (s *Shard) ready(hostID string) bool {
 func (s *Shard) host(id string) *host {
 	h, ok := s.hosts[id]
 	if !ok {
-		h = &host{view: &fleetv1.Host{HostId: id}}
+		h = &host{view: &fleetv1.Host{HostId: id}, unheard: 1}
 		s.hosts[id] = h
 	}
 	return h
@@ -79,6 +78,7 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 	if !ok {
 		return
 	}
+	s.seenBefore(b, h, hello.GetFence().GetNonce())
 	if h.conn != nil && h.conn != j.Conn {
 		h.conn.Close("the agent opened another stream")
 	}
@@ -105,7 +105,11 @@ func (w *Worker) join(s *Shard, b *Batch, j *HostJoined, now time.Time) {
 		v.EngineId, v.EngineVersion, v.EngineApiVersion = engine.GetEngineId(), engine.GetVersion(), engine.GetApiVersion()
 	}
 	h.conn, h.head, h.consumed = j.Conn, hello.GetLastSequence(), false
-	h.relisting = relist
+	if h.relisting = relist; relist {
+		s.unheardSince(b, h, 1) // until it has, also for whoever loads the shard meanwhile
+	} else {
+		s.heard(b, h)
+	}
 	for _, i := range s.on(v.GetHostId()) {
 		i.reached = nil // told again, where it matters
 	}
@@ -140,12 +144,10 @@ func (w *Worker) compare(s *Shard, h *host, j *HostJoined) (relist, ok bool) {
 		w.lost(Loss{Shard: s.number, Above: seen.GetEpoch()})
 		return false, false
 	}
-	// What was committed since the shard was loaded does not make up for what the
+	// What was committed since the agent was heard does not make up for what the
 	// store has lost before.
-	behind := seen.GetEpoch() < s.fence.Epoch && seen.GetCommitSequence() > h.loaded
-	relist = s.recovering && !h.recovered || behind || h.relisting
-	h.recovered = true
-	return relist, true
+	behind := seen.GetEpoch() < s.fence.Epoch && seen.GetCommitSequence() >= h.unheard
+	return h.unheard != 0 && (s.recovering || behind) || h.relisting, true
 }
 
 // caughtUp makes a host ready once its journal is taken in up to where it was
@@ -216,6 +218,7 @@ func (w *Worker) listed(s *Shard, b *Batch, h *host) {
 		return
 	}
 	h.relisting = false
+	s.heard(b, h)
 	id := h.view.GetHostId()
 	for _, c := range s.commands(id, &w.bodies) {
 		b.group(s).then(&Command{Host: id, Command: c})

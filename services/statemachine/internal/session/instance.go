@@ -31,8 +31,8 @@ type Instance struct {
 	queue  []*snapshotv1.QueueEntry // by sequence
 	// queueBytes is what the queue takes, see entrySize.
 	queueBytes int
-	// known is the newest event that the store had when the instance was loaded, or
-	// that was sent to the application since: what came later is news to it.
+	// known is the newest event that the store had when the instance was loaded, but for
+	// News, or that was sent to the application since: what came later is news to it.
 	known uint64
 	// reached is the newest app.cursor; see [turn.resumed].
 	reached map[string]any
@@ -63,6 +63,9 @@ type bookkeeping struct {
 	Delivered uint64 `json:"delivered,omitempty"`
 	// Trimmed is the newest entry that is no longer kept.
 	Trimmed uint64 `json:"trimmed,omitempty"`
+	// News are the entries that came while the agent was not heard, until it is: the
+	// application may know their numbers as those of events that the store has lost.
+	News []news `json:"news,omitempty"`
 	// Flight is the entry that the application has not answered yet, and
 	// FlightCommand the command that took it there.
 	Flight        uint64 `json:"flight,omitempty"`
@@ -300,7 +303,7 @@ func load(state *snapshotv1.InstanceState, chart *Chart) (*Instance, error) {
 	if err := json.Unmarshal(r.GetRuntimeState(), &i.book); err != nil {
 		return nil, fmt.Errorf("load %s: bookkeeping: %w", i.id, err)
 	}
-	i.known = i.book.Accepted
+	i.known = i.book.known()
 	for _, e := range i.queue {
 		i.queueBytes += sizeOf(e)
 	}

@@ -75,6 +75,7 @@ func (i *Instance) firstAfter(sequence uint64) int {
 func (t *turn) enqueue(event string, data []byte, requestID string) *snapshotv1.QueueEntry {
 	i := t.instance
 	i.book.Accepted++
+	t.news(i.book.Accepted)
 	e := &snapshotv1.QueueEntry{
 		Sequence: i.book.Accepted, Name: event, DataJson: data,
 		AcceptTime: timestamppb.New(t.now), RequestId: requestID,
@@ -226,7 +227,10 @@ func (t *turn) overtaken(n uint64) bool {
 	if len(later) > 0 {
 		sentence += fmt.Sprintf(" The %d that wait are numbered from %d on.", len(later), n+1)
 	}
-	i.book.Delivered, i.book.Accepted, i.known = n, n+uint64(len(later)), n
+	i.book.Delivered, i.book.Accepted, i.known, i.book.News = n, n+uint64(len(later)), n, nil
+	if len(later) > 0 {
+		t.news(n + 1)
+	}
 	i.book.Trimmed, i.book.Stalled = max(i.book.Trimmed, n), false
 	t.remark(fleetv1.Severity_SEVERITY_WARNING, "queue.renumbered", sentence)
 	return true

@@ -183,7 +183,7 @@ func (w *Worker) adopt(b *Batch, s *Shard, now time.Time) {
 	}
 	w.shards[s.number] = s
 	s.free, s.held, s.missing = &w.free, &w.held, w.missing
-	w.recall(s)
+	s.loaded(b)
 	for _, h := range s.hosts {
 		if h.view.GetConnected() {
 			w.away(s, b, h, now)
@@ -206,7 +206,6 @@ func (w *Worker) drop(number uint32) {
 // elsewhere.
 func (w *Worker) down(s *Shard, why error) {
 	delete(w.shards, s.number)
-	w.remember(s)
 	if s.free != nil {
 		s.unschedule()
 	}

@@ -65,7 +65,7 @@ func (s *Shard) Restore(state *snapshotv1.ShardState) {
 		s.marks[m.GetSource()] = m
 	}
 	for _, h := range state.GetHosts() {
-		s.hosts[h.GetHostId()] = &host{view: h}
+		s.hosts[h.GetHostId()] = &host{view: h, unheard: s.mark(unheardSource(h.GetHostId())).GetSequence()}
 	}
 }
 

@@ -83,7 +83,6 @@ type Worker struct {
 	held    delay.Index
 	bodies  bodies
 	missing map[string]bool // bodies that a group was refused for
-	unheard map[uint32]unheard
 	random  *mathrand.Rand
 	writing *Batch                    // being written; nil when the writer is idle
 	written []*snapshotv1.GroupResult // of writing, when it is done
@@ -115,7 +114,6 @@ func NewWorker(c Config) *Worker {
 		shards:   map[uint32]*Shard{},
 		watch:    newWatch(),
 		missing:  map[string]bool{},
-		unheard:  map[uint32]unheard{},
 		random:   mathrand.New(mathrand.NewChaCha8(seed)),
 		yield:    -1,
 	}

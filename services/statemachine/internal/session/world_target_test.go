@@ -158,7 +158,6 @@ func (w *world) retell() {
 	}
 	w.inspect()
 	w.say("host.relisted", nil, func(o *agentv1.Observation) { o.Instance, o.ContainerId = "", "" })
-	w.retold = uint64(len(w.facts))
 }
 
 // inspect tells what inspect says. w.mu is held.

@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,13 +70,11 @@ type world struct {
 
 	nonces atomic.Uint64
 
-	// What becomes of the store: a copy of it, and how often that was put back.
+	// What becomes of the store: a copy of it, how often that was put back, and from
+	// which event on it has what was accepted while the agent was not heard; 0 for none.
 	copied *fakestore.Copy
 	older  int
-	// behind says that the agent was not heard out since: retold is the observation
-	// with which it will be.
-	behind bool
-	retold uint64
+	news   uint64
 }
 
 // processed is an event that the application has processed.
@@ -88,7 +87,7 @@ type processed struct {
 type fault struct {
 	// "before", "after", "dispatch": the worker dies there; "lost", "late": the
 	// answer of a write is lost; "journal": the agent loses its journal; "copy": the
-	// store is copied; "older": that copy is put back.
+	// store is copied; "older": that copy is put back; "again": the worker dies after that.
 	point string
 	count int // how often the point is passed before
 }
@@ -146,11 +145,11 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 			return errors.New("the connection broke before the commit")
 		}
 		if w.hits("copy") {
-			w.copied = w.store.Copy()
+			w.copied, w.news = w.store.Copy(), w.unheard()
 		}
 		if w.copied != nil && w.hits("older") {
 			w.store.PutBack(w.copied)
-			w.older, w.behind, w.retold = w.older+1, true, 0
+			w.older++
 			return errors.New("the store was replaced")
 		}
 		return nil
@@ -158,7 +157,7 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 	w.store.After = func(*snapshotv1.CommitRequest) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.hits("after") {
+		if w.hits("after") || w.older > 0 && w.hits("again") {
 			w.kill()
 			return errors.New("died after the commit")
 		}
@@ -172,9 +171,6 @@ func newWorld(t *testing.T, faults []fault, fatal map[uint64]int) *world {
 
 // hits counts a point and says whether a fault is due there.
 func (w *world) hits(point string) bool {
-	if w.behind && (point == "before" || point == "after" || point == "dispatch") {
-		return false // docs/operating.md says so
-	}
 	for k := range w.faults {
 		if w.faults[k].point != point {
 			continue
@@ -226,7 +222,6 @@ func (l *life) Dispatch(_ uint32, fence Fence, effects []Effect) {
 			e.Reply(e.Response, e.Err)
 		case *Acknowledge:
 			w.accept(fence)
-			w.behind = w.behind && (w.retold == 0 || e.Sequence < w.retold)
 			state, _ := w.store.State(ShardOf(worldHost))
 			for _, m := range state.GetMarks() {
 				if m.GetSource() == e.Host && m.GetIncarnation() == e.Journal && m.GetSequence() < e.Sequence && !w.early && w.older == 0 {
@@ -428,6 +423,16 @@ func (w *world) stored(id string) {
 	if found.GetResult() == nil && w.older == 0 {
 		w.violation("request %s answered and not stored", id)
 	}
+}
+
+// unheard is the first event stored that was accepted while the agent was not heard.
+func (w *world) unheard() uint64 {
+	i, _ := w.store.Instance(ShardOf(worldHost), worldInstance)
+	var book bookkeeping
+	if json.Unmarshal(i.GetRecord().GetRuntimeState(), &book) != nil || len(book.News) == 0 {
+		return 0
+	}
+	return book.News[0].From
 }
 
 // view is what is stored of the instance.

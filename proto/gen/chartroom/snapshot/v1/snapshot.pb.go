@@ -833,7 +833,9 @@ func (x *QueueEntry) GetDeaths() uint32 {
 // Mark is the high-water mark of a source.
 type Mark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The source: a host id.
+	// The source: a host id; "#" and the id of an instance that sends to others;
+	// or "unheard/" and a host id, where the sequence is the group since which
+	// its agent has not told everything that it knows, 0 once it has.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// Its incarnation: a journal id.
 	Incarnation string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`

@@ -23,8 +23,9 @@ const (
 )
 
 // A store that loses everything under a running fleet, twice: the fleet lists itself
-// anew, applications keep their state, whoever started them, and what is acknowledged
-// from then on is processed, although the store counts from one and they do not.
+// anew, the second time with statemachine killed meanwhile. Applications keep their
+// state, whoever started them, and what is acknowledged from then on is processed,
+// although the store counts from one and they do not.
 func TestEmptiedStore(t *testing.T) {
 	redis := rig.StartRedis(t)
 	f := rig.StartFleet(t, redis.URL)
@@ -39,7 +40,7 @@ func TestEmptiedStore(t *testing.T) {
 			app.Drained(t, 20*time.Second)
 		}
 	}
-	empty := func() {
+	empty := func(then func()) {
 		t.Helper()
 		made := map[*rig.App]time.Time{}
 		for _, app := range apps {
@@ -58,6 +59,7 @@ func TestEmptiedStore(t *testing.T) {
 				}
 				return err
 			})
+			then()
 			f.InState(t, app.ID, "running", 30*time.Second)
 		}
 	}
@@ -65,11 +67,14 @@ func TestEmptiedStore(t *testing.T) {
 		f.TellStory(t, app.ID)
 	}
 	send(1, 10)
-	empty()
+	empty(func() {})
 	send(11, 20)
 	rig.Docker(t, "restart", theirs.Name)
 	send(21, 30)
-	empty()
+	empty(func() {
+		f.Statemachine.Kill()
+		f.Statemachine.Restart(t)
+	})
 	send(31, 40)
 	for _, app := range apps {
 		checkGreeted(t, app, 40)
@@ -124,8 +129,9 @@ func TestRedisHangs(t *testing.T) {
 
 // An older copy of its data is put back under Redis, made while an event was in
 // flight. The fleet goes on, says what the store does not know any more, and
-// processes once what is accepted from then on, also before the agent is back. Later
-// the application dies, and comes back with everything.
+// processes once what is accepted from then on, also before the agent is back, and
+// before statemachine is killed. Later the application dies, and comes back with
+// everything.
 func TestOlderStore(t *testing.T) {
 	redis := rig.StartRedis(t)
 	f := rig.StartFleet(t, redis.URL)
@@ -150,7 +156,10 @@ func TestOlderStore(t *testing.T) {
 	// The agent is back only when new events have the numbers of those that are lost.
 	f.Agent.Signal(t, syscall.SIGSTOP)
 	redis.PutBack(t, copied)
-	send(31, 40)
+	send(31, 35)
+	f.Statemachine.Kill()
+	f.Statemachine.Restart(t)
+	send(36, 40)
 	f.Agent.Signal(t, syscall.SIGCONT)
 	const lost = "The application has processed 30 events, the store knows of 14"
 	rig.Eventually(t, 60*time.Second, "the log says what the store has lost", func() error {

@@ -14,13 +14,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// quoted is the id in a finding of an unreachable state.
-var quoted = regexp.MustCompile(`"([^"]*)"`)
+var (
+	// quoted is the id in a finding of an unreachable state, together the line
+	// of the other transition in one of a conflict.
+	quoted   = regexp.MustCompile(`"([^"]*)"`)
+	together = regexp.MustCompile(`the one in line (\d+) cannot be taken together`)
+)
 
 // TestLintIsCertain runs random charts with random events: what lint calls
-// unreachable is never entered, and what it calls dead never taken. Two conditions are
-// added that do not give the same answer twice. A failure prints the command that repeats
-// it.
+// unreachable is never entered, what it calls dead never taken, and what cannot be
+// taken together is not. Two conditions are added that do not give the same answer
+// twice. A failure prints the command that repeats it.
 func TestLintIsCertain(t *testing.T) {
 	t.Parallel()
 	fickle := slices.Concat(conds, []string{"Math.random() < 0.5", "(x = !x)"})
@@ -29,7 +33,9 @@ func TestLintIsCertain(t *testing.T) {
 		doc := strings.ReplaceAll(drawChartWith(t, fickle), "<transition", "\n<transition")
 		never := map[string]string{}
 		for _, f := range lint.Document("drawn", []byte(doc), scxml.Options{}) {
-			switch {
+			switch pair := together.FindStringSubmatch(f.Message); {
+			case pair != nil:
+				never["line "+pair[1]+" and "+fmt.Sprint("line ", f.Line)] = f.Message
 			case f.Severity != lint.Error:
 			case f.Rule == lint.RuleUnreachable:
 				never[quoted.FindStringSubmatch(f.Message)[1]] = f.Message
@@ -80,9 +86,15 @@ func contradict(t *rapid.T, never map[string]string, step scxml.Macrostep, doc s
 				t.Fatalf("%s was entered, of which lint says: %s\n%s", s, why, doc)
 			}
 		}
-		for _, taken := range m.Transitions {
-			if why, ok := never[fmt.Sprint("line ", taken.Line)]; ok {
-				t.Fatalf("the transition in line %d was taken, of which lint says: %s\n%s", taken.Line, why, doc)
+		for i, taken := range m.Transitions {
+			line := fmt.Sprint("line ", taken.Line)
+			if why, ok := never[line]; ok {
+				t.Fatalf("the transition in %s was taken, of which lint says: %s\n%s", line, why, doc)
+			}
+			for _, before := range m.Transitions[:i] {
+				if why, ok := never[fmt.Sprint("line ", before.Line)+" and "+line]; ok {
+					t.Fatalf("the one in %s was taken with it, of which lint says: %s\n%s", line, why, doc)
+				}
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (f Finding) String() string {
 // Document looks at the document doc. name is used for [Finding.File]. The
 // findings are in the order of the document.
 func Document(name string, doc []byte, o scxml.Options) []Finding {
-	l := linter{file: name}
+	l := linter{file: name, parallelLCCA: o.ParallelLCCA}
 	d, err := scxml.Parse(name, doc, o.Limits)
 	var chart *scxml.Chart
 	if err == nil {
@@ -110,6 +110,8 @@ type linter struct {
 	file       string
 	doc        *scxml.Document
 	ecmascript bool
+	// parallelLCCA is [scxml.Options.ParallelLCCA].
+	parallelLCCA bool
 	// dead are transitions that are never taken.
 	dead  map[*scxml.Transition]bool
 	found []Finding

@@ -49,8 +49,26 @@ func TestFindings(t *testing.T) {
 			`2:18: error: this transition is never taken: a <parallel> without regions`},
 		{"endless", `<state id="a"><transition target="b"/></state><state id="b"><transition target="a"/></state>`, `2:15: error: transitions without event and condition lead from "a" back to it`},
 		{"conflict", `<parallel id="p"><state id="a"><transition event="x" target="f"/></state><state id="b"><transition event="x" target="b"/></state></parallel><final id="f"/>`,
-			`warning: for "x" this transition and the one in line 2 cannot be taken together, because one leaves "p"`},
-		{"no conflict", `<parallel id="p"><state id="a"><transition event="x" target="a"/></state><state id="b"><transition event="x" target="b"/></state></parallel>`, ""},
+			`warning: for "x" this transition and the one in line 2 cannot be taken together, because both exit what is active in <scxml>: the first in the document is taken`},
+		{"conflict of regions that leave themselves", `<parallel id="p"><state id="a"><transition event="x" target="a"/></state><state id="b"><transition event="x" target="b"/></state></parallel>`,
+			`warning: for "x" this transition and the one in line 2 cannot be taken together, because both exit what is active in <scxml>`},
+		{"conflict by a target in the other region", `<parallel id="p"><state id="A"><state id="a1"><transition event="x" target="b2"/></state></state>
+			<state id="B"><state id="b1"><transition event="x.y" target="b2"/></state><state id="b2"/></state></parallel>`,
+			`3:33: warning: for "x.y" this transition and the one in line 2 cannot be taken together, because both exit what is active in "B"`},
+		{"conflict by history", `<parallel id="p"><history id="h"><transition target="a"/></history><state id="a"><transition event="x" target="h"/></state>
+			<state id="b" initial="b1"><transition event="x" type="internal" target="b2"/><state id="b1"/><state id="b2"/></state></parallel>`,
+			`3:31: warning: for "x" this transition and the one in line 2 cannot be taken together, because both exit what is active in "b"`},
+		{"conflict by deep history", `<parallel id="p"><state id="a"><history id="h" type="deep"><transition target="a1"/></history><state id="a1"><transition event="x" target="h b1"/></state></state>
+			<state id="b"><transition event="x" target="b1"/><state id="b1"/></state></parallel>`,
+			`3:18: warning: for "x" this transition and the one in line 2 cannot always be taken together, because both exit`},
+		{"conflict under conditions", `<parallel id="p"><state id="a"><transition event="x" cond="In('a')" target="f"/></state><state id="b"><transition event="x" target="g"/></state></parallel><final id="f"/><final id="g"/>`,
+			`warning: for "x" this transition and the one in line 2 cannot be taken together when the conditions hold, because`},
+		{"conflict without event", `<parallel id="p"><state id="a"><transition target="f"/></state><state id="b"><transition target="g"/></state></parallel><final id="f"/><final id="g"/>`,
+			`warning: this transition and the one in line 2 cannot be taken together, because both exit what is active in <scxml>`},
+		{"no conflict inside of regions", `<parallel id="p"><state id="A" initial="a"><state id="a"><transition event="x" target="a"/></state></state>
+			<state id="B"><transition event="x" type="internal" target="b"/><state id="b"/></state></parallel>`, ""},
+		{"no conflict with an event", `<parallel id="p"><state id="a"><transition cond="In('f')" target="f"/></state><state id="b"><transition event="x" target="g"/></state></parallel><final id="f"/><final id="g"/>`, ""},
+		{"no conflict without targets", `<parallel id="p"><state id="a"><transition event="x"/></state><state id="b"><transition event="x" target="f"/></state></parallel><final id="f"/>`, ""},
 		{"script error", `<state id="a"><onentry><script>var = 1</script></onentry></state>`, `2:24: error: script "var = 1"`},
 		{"condition error", `<state id="a"><transition event="x" cond="1 +"/></state>`, `2:15: error: cond "1 +"`},
 		{"unsaved", `<datamodel><data id="d" expr="{f: function() { return 1 }}"/></datamodel><state id="a"/>`, `2:12: error: a function cannot be saved`},

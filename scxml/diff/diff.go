@@ -3,8 +3,9 @@
 // Package diff tells in words how two SCXML documents differ: states and
 // transitions added, removed and changed. States are the same if their ids are; a
 // transition is the same if its state, its event and its condition are. Layout of
-// the text, comments and the order of attributes do not count; the order of
-// transitions of a state does, because it decides which one is taken.
+// the text, comments, the order of attributes and that of states do not count. Order
+// counts where it decides: that of the transitions of a state and of the regions of a
+// parallel state, and that in which data get their values.
 //
 // Functions are pure and may be called by many goroutines at once.
 package diff
@@ -47,13 +48,17 @@ func (c Change) String() string {
 
 // Documents compares two documents. What is equal in both gives nothing.
 func Documents(a, b *scxml.Document) []Change {
-	var d differ
+	d := differ{late: a.Binding == "late" && b.Binding == "late"}
 	d.value(b.Root, "", "name", a.Name, b.Name)
 	d.value(b.Root, "", "datamodel", a.Datamodel, b.Datamodel)
 	d.value(b.Root, "", "binding", a.Binding, b.Binding)
 	d.inside(a.Root, b.Root)
 	if old, now := scripts(a.Root), scripts(b.Root); old != now {
 		d.add(Changed, b.Root, "the scripts of the document changed")
+	}
+	// Early, those of all states get their values at the start, in document order.
+	if !d.late && reordered(ids(allData(a.Root)), ids(allData(b.Root))) {
+		d.add(Changed, b.Root, "the data get their initial values in another order")
 	}
 	for _, s := range b.States {
 		old := match(a, s)
@@ -86,7 +91,11 @@ func match(d *scxml.Document, s *scxml.State) *scxml.State {
 	return other
 }
 
-type differ struct{ changes []Change }
+type differ struct {
+	// late says that the data of each state get their values when it is entered.
+	late    bool
+	changes []Change
+}
 
 func (d *differ) add(k Kind, s *scxml.State, format string, args ...any) {
 	d.at(k, s, s.Line, format, args...)
@@ -114,11 +123,10 @@ func (d *differ) value(s *scxml.State, of, name, old, now string) {
 
 // inside compares two forms of a state, without its children.
 func (d *differ) inside(old, now *scxml.State) {
-	d.value(now, called(now), "initial state", initial(old), initial(now))
-	for _, n := range foreign(old.Element, now.Element) {
-		a, _ := old.Element.Attribute(n.Space, n.Name)
-		b, _ := now.Element.Attribute(n.Space, n.Name)
-		d.value(now, called(now), n.Name, a, b)
+	d.initial(old, now)
+	d.foreign(now, called(now), old.Element, now.Element)
+	if old.Kind == scxml.KindParallel && now.Kind == scxml.KindParallel && reordered(regions(old), regions(now)) {
+		d.add(Changed, now, "the regions of %s are in another order", called(now))
 	}
 	content := func(what string, a, b []*scxml.Element) {
 		switch x, y := texts(a), texts(b); {
@@ -137,6 +145,68 @@ func (d *differ) inside(old, now *scxml.State) {
 	content("<donedata>", one(old.DoneData), one(now.DoneData))
 	d.data(old, now)
 	d.transitions(old, now)
+}
+
+// initial compares where a state begins, or where a history leads without a
+// record, and what is done on the way.
+func (d *differ) initial(old, now *scxml.State) {
+	what := "initial state"
+	if now.Kind.IsHistory() {
+		what = "default"
+	}
+	d.value(now, called(now), what, initial(old), initial(now))
+	if old.Initial == nil || now.Initial == nil {
+		return
+	}
+	a, b := old.Initial.Element, now.Initial.Element
+	if x, y := inner(a), inner(b); x != y && x != "" && y != "" {
+		d.at(Changed, now, now.Initial.Line, "%s of %s: what is done on the way changed", what, called(now))
+	}
+	d.foreign(now, "the "+what+" of "+called(now), a, b)
+}
+
+// foreign compares the attributes of other namespaces.
+func (d *differ) foreign(s *scxml.State, of string, old, now *scxml.Element) {
+	for _, n := range foreign(old, now) {
+		a, _ := old.Attribute(n.Space, n.Name)
+		b, _ := now.Attribute(n.Space, n.Name)
+		d.value(s, of, n.Name, a, b)
+	}
+}
+
+// regions are the ids of the children that are entered together.
+func regions(s *scxml.State) []string {
+	var out []string
+	for _, c := range s.Children {
+		if !c.Kind.IsHistory() && !c.Anonymous {
+			out = append(out, c.ID)
+		}
+	}
+	return out
+}
+
+// allData are the <data> of a state and of those inside, in document order.
+func allData(s *scxml.State) []*scxml.Element {
+	all := slices.Clone(s.Data)
+	for _, c := range s.Children {
+		all = append(all, allData(c)...)
+	}
+	return all
+}
+
+func ids(data []*scxml.Element) []string {
+	var out []string
+	for _, e := range data {
+		id, _ := e.Attribute("", "id")
+		out = append(out, id)
+	}
+	return out
+}
+
+// reordered says whether what is in both lists is in another order.
+func reordered(old, now []string) bool {
+	both := slices.DeleteFunc(slices.Clone(now), func(s string) bool { return !slices.Contains(old, s) })
+	return !slices.IsSortedFunc(both, func(a, b string) int { return slices.Index(old, a) - slices.Index(old, b) })
 }
 
 func one(e *scxml.Element) []*scxml.Element {
@@ -164,6 +234,9 @@ func (d *differ) data(old, now *scxml.State) {
 		case text(before) != text(e):
 			d.at(Changed, now, e.Line, "data %q of %s has another initial value", id, called(now))
 		}
+	}
+	if d.late && reordered(ids(old.Data), ids(now.Data)) {
+		d.add(Changed, now, "the data of %s get their initial values in another order", called(now))
 	}
 	for _, e := range old.Data {
 		if id, _ := e.Attribute("", "id"); byID(now.Data, id) == nil {
@@ -211,6 +284,7 @@ func (d *differ) transitions(old, now *scxml.State) {
 		if o.Internal != t.Internal {
 			d.at(Changed, now, t.Line, "transition %s: it is %s now", sentence(t), map[bool]string{true: "internal", false: "external"}[t.Internal])
 		}
+		d.foreign(now, "transition "+sentence(t), o.Element, t.Element)
 		if inner(o.Element) != inner(t.Element) {
 			d.at(Changed, now, t.Line, "transition %s: what it does changed", sentence(t))
 		}
@@ -282,6 +356,9 @@ func initial(s *scxml.State) string {
 func foreign(elements ...*scxml.Element) []scxml.Attr {
 	var out []scxml.Attr
 	for _, e := range elements {
+		if e == nil {
+			continue
+		}
 		for _, a := range e.Attrs {
 			if a.Space != "" && a.Space != "xmlns" && !slices.ContainsFunc(out, func(o scxml.Attr) bool { return o.Space == a.Space && o.Name == a.Name }) {
 				out = append(out, a)

@@ -19,6 +19,27 @@ func parse(t *testing.T, body string) *scxml.Document {
 	return d
 }
 
+// TestOrderOfLateData: data of a state that is entered later get their values then, so
+// that the order of states does not count.
+func TestOrderOfLateData(t *testing.T) {
+	t.Parallel()
+	late := func(body string) *scxml.Document {
+		d, err := scxml.Parse("f", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" binding="late" initial="a">`+body+`</scxml>`), scxml.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const a, b = `<state id="a"><datamodel><data id="n"/></datamodel></state>`, `<state id="b"><datamodel><data id="m"/></datamodel></state>`
+	if c := diff.Documents(late(a+b), late(b+a)); len(c) > 0 {
+		t.Errorf("changes %v, want none", c)
+	}
+	const mn, nm = `<state id="a"><datamodel><data id="m"/><data id="n"/></datamodel></state>`, `<state id="a"><datamodel><data id="n"/><data id="m"/></datamodel></state>`
+	if c := diff.Documents(late(mn), late(nm)); len(c) != 1 || c[0].String() != "~ the data of a get their initial values in another order" {
+		t.Errorf("changes %v, want that of the order", c)
+	}
+}
+
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	const base = `<state id="a"><transition event="x" target="b"/><transition event="y" cond="1 &lt; 2" target="b"/></state><state id="b"/>`
@@ -38,6 +59,21 @@ func TestDocuments(t *testing.T) {
 		{"entry", base, strings.Replace(base, `<state id="b"/>`, `<state id="b"><onentry><log expr="1"/></onentry></state>`, 1), "+ <onentry> added to b"},
 		{"data", base, `<datamodel><data id="n" expr="1"/></datamodel>` + base, `+ data "n" added to the document`},
 		{"admit", base, strings.Replace(base, `<state id="b"/>`, `<state id="b" cr:admit="queue"/>`, 1), `~ admit of b is "queue" now, and was not set`},
+		{"content of an initial transition", `<state id="s"><initial><transition target="a"><raise event="x"/></transition></initial><state id="a"/></state>`,
+			`<state id="s"><initial><transition target="a"><raise event="y"/></transition></initial><state id="a"/></state>`, "~ initial state of s: what is done on the way changed"},
+		{"content added to an initial transition", `<state id="s" initial="a"><state id="a"/></state>`,
+			`<state id="s"><initial><transition target="a"><raise event="y"/></transition></initial><state id="a"/></state>`, `~ initial state of s is "a with content" now, and was "a"`},
+		{"content of history", `<state id="s"><history id="h"><transition target="a"><raise event="x"/></transition></history><state id="a"/></state>`,
+			`<state id="s"><history id="h"><transition target="a"><raise event="y"/></transition></history><state id="a"/></state>`, "~ default of h: what is done on the way changed"},
+		{"order of regions", `<parallel id="p"><state id="a"/><state id="b"/></parallel>`, `<parallel id="p"><state id="b"/><state id="a"/></parallel>`, "~ the regions of p are in another order"},
+		{"order of states", `<state id="p" initial="a"><state id="a"/><state id="b"/></state>`, `<state id="p" initial="a"><state id="b"/><state id="a"/></state>`, ""},
+		{"order of data", `<datamodel><data id="n" expr="1"/><data id="m" expr="n"/></datamodel>` + base, `<datamodel><data id="m" expr="n"/><data id="n" expr="1"/></datamodel>` + base,
+			"~ the data get their initial values in another order"},
+		{"order of data by that of states", `<parallel id="p"><state id="a" initial="b"><state id="b"><datamodel><data id="n"/></datamodel></state><state id="c"><datamodel><data id="m"/></datamodel></state></state></parallel>`,
+			`<parallel id="p"><state id="a" initial="b"><state id="c"><datamodel><data id="m"/></datamodel></state><state id="b"><datamodel><data id="n"/></datamodel></state></state></parallel>`,
+			"~ the data get their initial values in another order"},
+		{"attribute of a transition", `<state id="a"><transition event="x" target="a" cr:by="1"/></state>`, `<state id="a"><transition event="x" target="a" cr:by="2"/></state>`,
+			`~ by of transition from a on x to a is "2" now, and was "1"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -94,6 +94,17 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// TestManualOverHTTP: what the instruction of test 513 says is done over a connection,
+// and the answer is in the log.
+func TestManualOverHTTP(t *testing.T) {
+	t.Parallel()
+	j := conformance.Case{Name: "513", File: "test513.txt", Manual: true}.Judge()
+	log := strings.Join(j.Log, "\n")
+	if n := strings.Count(log, "answered: 200 OK"); !j.Holds || n != 2 {
+		t.Errorf("holds: %v, %d requests answered with 200, want true and 2:\n%s", j.Holds, n, log)
+	}
+}
+
 const passing = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0">
   <state id="s"><onentry><log label="here" expr="1+1"/></onentry><transition target="pass"/></state><final id="pass"/></scxml>`
 

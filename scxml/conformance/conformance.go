@@ -45,7 +45,7 @@ type Case struct {
 	Excluded string `json:"excluded,omitempty"`
 	// EitherLCCA lets a script hold under [scxml.Options.ParallelLCCA] if it does not
 	// under the specification's reading, which [Result.Note] then says. It is set for
-	// the scripts of a manifest: they come from another engine.
+	// scripts that a manifest lists: they come from another engine.
 	EitherLCCA bool `json:"eitherLCCA,omitempty"`
 }
 

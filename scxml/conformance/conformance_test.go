@@ -164,20 +164,28 @@ func TestFolders(t *testing.T) {
 }
 
 // Which state is left by a transition inside of a <parallel> is read in two ways. A
-// script is judged by that of the specification, in a manifest also by the other,
-// and then it says so.
+// script is judged by that of the specification, where a manifest lists it also by the
+// other, and then it says so.
 func TestEitherLCCA(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	const script = `{"initialConfiguration":["a"],"events":[{"event":{"name":"again"},"nextConfiguration":["a"]},{"event":{"name":"end"},"nextConfiguration":["kept"]}]}`
+	const chart = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><datamodel><data id="left" expr="0"/></datamodel>
+		<parallel id="p"><onexit><assign location="left" expr="left + 1"/></onexit>
+			<state id="a"><transition event="again" target="a"/></state><transition event="end" cond="left === 0" target="kept"/></parallel>
+		<state id="kept"/></scxml>`
 	write(t, dir, map[string]string{
-		"suite/manifest.json": `[{"id":"one","file":"p.scxml","script":"p.json"}]`,
-		"suite/p.json":        `{"initialConfiguration":["a"],"events":[{"event":{"name":"again"},"nextConfiguration":["a"]},{"event":{"name":"end"},"nextConfiguration":["kept"]}]}`,
-		"suite/p.scxml": `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><datamodel><data id="left" expr="0"/></datamodel>
-			<parallel id="p"><onexit><assign location="left" expr="left + 1"/></onexit>
-				<state id="a"><transition event="again" target="a"/></state><transition event="end" cond="left === 0" target="kept"/></parallel>
-			<state id="kept"/></scxml>`,
+		"suite/manifest.json": `[{"id":"one","file":"p.scxml","script":"p.json"},{"id":"two","file":"in/p.scxml","script":"in/p.json"}]`,
+		"suite/p.json":        script, "suite/p.scxml": chart,
+		"suite/in/p.json": script, "suite/in/p.scxml": chart,
+		"suite/in/unlisted.json": script, "suite/in/unlisted.scxml": chart,
+		"else/manifest.json": `{"name": "of something else"}`,
+		"else/p.json":        script, "else/p.scxml": chart,
 	})
-	for path, want := range map[string]bool{"suite": true, "suite/p.json": false} {
+	for path, want := range map[string]bool{
+		"suite": true, "suite/p.json": true, "suite/p.scxml": true, "suite/in/p.json": true, "suite/in/p.scxml": true,
+		"suite/in/unlisted.json": false, "else/p.json": false,
+	} {
 		cases, err := conformance.Find(filepath.Join(dir, path))
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,8 @@ type row struct {
 
 // Find lists the cases at path, in the order of the manifest or of the names.
 // A file is a case if it is a document (.scxml), a script (.json) or a scenario
-// (.txt). A folder is run by its manifest.json; without one it is searched, with
+// (.txt); a script that a manifest lists, in its folder or in the one around, is
+// judged as by that. A folder is run by its manifest.json; without one it is searched, with
 // the folders in it: a document counts if it has a script of the same name
 // beside it, or a top-level state "pass"; a text file if it is a scenario. The
 // error is for paths that cannot be read, and for those without any case.
@@ -73,18 +75,33 @@ func file(path string) ([]Case, error) {
 	switch filepath.Ext(path) {
 	case ".scxml":
 		if isScript(stem + ".json") {
-			return []Case{{Name: path, Kind: SCION, File: path, Script: stem + ".json"}}, nil
+			return []Case{scripted(path, path, stem+".json")}, nil
 		}
 		return []Case{{Name: path, Kind: W3C, File: path}}, nil
 	case ".json":
 		if filepath.Base(path) == manifest {
 			return byManifest(filepath.Dir(path))
 		}
-		return []Case{{Name: path, Kind: SCION, File: stem + ".scxml", Script: path}}, nil
+		return []Case{scripted(path, stem+".scxml", path)}, nil
 	case ".txt":
 		return []Case{{Name: path, Kind: Scenario, File: path}}, nil
 	}
 	return nil, fmt.Errorf("%s is no test: want a document (.scxml), a script (.json), a scenario (.txt) or a folder", path)
+}
+
+// scripted is the case of a script named by hand. It is judged as it is by the
+// manifest that lists it, in its folder or in the one around.
+func scripted(name, document, script string) Case {
+	c := Case{Name: name, Kind: SCION, File: document, Script: script}
+	around := filepath.Join(filepath.Dir(script), "..")
+	for _, dir := range []string{filepath.Dir(script), around} {
+		rows, err := byManifest(dir)
+		if err != nil {
+			continue // none, or that of something else
+		}
+		c.EitherLCCA = c.EitherLCCA || slices.ContainsFunc(rows, func(r Case) bool { return r.Script == filepath.Clean(script) && r.EitherLCCA })
+	}
+	return c
 }
 
 // searched is the case that a file in a folder is, if it is one.

@@ -4,7 +4,6 @@ package scxml
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/chartroom/chartroom/scxml/datamodel"
 )
@@ -154,6 +153,7 @@ func (ip *Interpreter) exitInterpreter(done Done) {
 	last := &move{exit: slices.Clone(ip.configuration.states), next: ip.chart.memory.empty}
 	slices.Reverse(last.exit)
 	ip.work.begin(last)
+	ip.count(len(last.exit) * costState)
 	for _, s := range last.exit {
 		for _, block := range s.onexit {
 			ip.executeContent(block)
@@ -181,6 +181,9 @@ func (ip *Interpreter) selectEventlessTransitions() *move {
 func (ip *Interpreter) selectTransitions(ev *Event) *move {
 	ip.bind(ev)
 	m := ip.chart.memory
+	if len(ev.Name) > longName && !ip.affords(classWork(ev.Name)) {
+		return nil
+	}
 	return ip.selectFor(ip.configuration.plan(m, m.class(ev.Name), false))
 }
 
@@ -189,7 +192,7 @@ func (ip *Interpreter) selectTransitions(ev *Event) *move {
 // say is asked once, though many atomic states come to it: the first of them took
 // its transition, or found none there and further out. nil means none.
 func (ip *Interpreter) selectFor(p *plan) *move {
-	if len(p.begins) == 0 {
+	if ip.count(p.cost); len(p.begins) == 0 {
 		return nil
 	}
 	enabled := p.first
@@ -211,6 +214,7 @@ func (ip *Interpreter) selectFor(p *plan) *move {
 		}
 	}
 	if m := p.find(enabled); m != nil {
+		ip.count(m.cost)
 		return m
 	}
 	m, consulted := ip.move(enabled)
@@ -227,16 +231,6 @@ func (ip *Interpreter) firstThatHolds(transitions []*transition) *transition {
 		}
 	}
 	return nil
-}
-
-// nameMatch says whether one of the descriptors matches the name (SCXML 3.12.1).
-func nameMatch(descriptors []string, name string) bool {
-	for _, d := range descriptors {
-		if d == "*" || d == name || len(name) > len(d) && name[len(d)] == '.' && strings.HasPrefix(name, d) {
-			return true
-		}
-	}
-	return false
 }
 
 // removeConflictingTransitions (function removeConflictingTransitions): of two
@@ -256,6 +250,7 @@ func (ip *Interpreter) removeConflictingTransitions(enabled []*transition) []*tr
 	}
 	var filtered []*transition
 	for _, t1 := range enabled {
+		ip.count(costState + len(filtered))
 		preempted := false
 		var remove []*transition
 		for _, t2 := range filtered {
@@ -270,6 +265,7 @@ func (ip *Interpreter) removeConflictingTransitions(enabled []*transition) []*tr
 			}
 		}
 		if !preempted {
+			ip.count(len(filtered) * len(remove) / 8)
 			filtered = slices.DeleteFunc(filtered, func(t *transition) bool { return slices.Contains(remove, t) })
 			filtered = append(filtered, t1)
 		}
@@ -294,10 +290,14 @@ func (ip *Interpreter) exitStates(enabled *move) {
 		ip.work.exited = len(enabled.exit)
 		return
 	}
-	ip.work.statesToInvoke = slices.DeleteFunc(ip.work.statesToInvoke, func(s *state) bool { return slices.Contains(enabled.exit, s) })
+	ip.work.statesToInvoke = slices.DeleteFunc(ip.work.statesToInvoke, func(s *state) bool {
+		_, left := slices.BinarySearchFunc(enabled.exit, s, exitOrder)
+		return left
+	})
 	for _, s := range enabled.exit {
 		for _, h := range s.history {
 			var recorded []*state
+			ip.count(len(ip.configuration.inside(s)) * costVisit)
 			for _, s0 := range ip.configuration.inside(s) {
 				if h.kind == KindHistoryDeep && s0.isAtomic() || h.kind == KindHistoryShallow && s0.parent == s {
 					recorded = append(recorded, s0)
@@ -320,7 +320,7 @@ func (ip *Interpreter) exitStates(enabled *move) {
 func (ip *Interpreter) computeExitSet(domains []*state) []*state {
 	var exit []*state
 	for _, domain := range domains {
-		if domain != nil {
+		if ip.count(costVisit); domain != nil {
 			exit = append(exit, ip.configuration.inside(domain)...)
 		}
 	}
@@ -389,8 +389,10 @@ func (ip *Interpreter) enterStates(enabled *move) {
 		for _, block := range s.onentry {
 			ip.executeContent(block)
 		}
-		if s.initial != nil && len(s.initial.content) > 0 && slices.Contains(e.statesForDefaultEntry, s) {
-			ip.executeContent(s.initial.content)
+		if s.initial != nil && len(s.initial.content) > 0 {
+			if ip.count(len(e.statesForDefaultEntry) / 8); slices.Contains(e.statesForDefaultEntry, s) {
+				ip.executeContent(s.initial.content)
+			}
 		}
 		if content, ok := e.defaultHistoryContent[s]; ok {
 			ip.executeContent(content)
@@ -448,6 +450,7 @@ func (ip *Interpreter) computeEntrySet(transitions []*transition, domains []*sta
 
 // addDescendantStatesToEnter (procedure addDescendantStatesToEnter).
 func (ip *Interpreter) addDescendantStatesToEnter(s *state, e *entrySet) {
+	ip.count(costVisit)
 	if e.descended.has(s.order) {
 		return
 	}
@@ -489,7 +492,7 @@ func (ip *Interpreter) addDescendantStatesToEnter(s *state, e *entrySet) {
 // Appendix D enters it again where the parent of a history is further out.
 func (ip *Interpreter) addAncestorStatesToEnter(s, ancestor *state, e *entrySet) {
 	for _, a := range getProperAncestors(s, ancestor) {
-		if !isDescendant(a, e.domain) {
+		if ip.count(costVisit); !isDescendant(a, e.domain) {
 			break
 		}
 		e.add(a)
@@ -501,6 +504,7 @@ func (ip *Interpreter) addAncestorStatesToEnter(s, ancestor *state, e *entrySet)
 
 // enterRegions enters the children of a parallel state that no target names.
 func (ip *Interpreter) enterRegions(parallel *state, e *entrySet) {
+	ip.count(len(parallel.children))
 	for _, child := range parallel.children {
 		if !e.reached.has(child.order) {
 			ip.addDescendantStatesToEnter(child, e)
@@ -510,6 +514,7 @@ func (ip *Interpreter) enterRegions(parallel *state, e *entrySet) {
 
 // isInFinalState (procedure isInFinalState).
 func (ip *Interpreter) isInFinalState(s *state) bool {
+	ip.count(costVisit + len(s.children)*costVisit)
 	switch {
 	case s.isCompound():
 		return slices.ContainsFunc(s.children, func(c *state) bool { return c.kind == KindFinal && ip.isActive(c) })
@@ -540,7 +545,7 @@ func (ip *Interpreter) getTransitionDomain(t *transition) *state {
 // Options.ParallelLCCA it may be a <parallel>.
 func (ip *Interpreter) findLCCA(states []*state) *state {
 	for _, a := range getProperAncestors(states[0], nil) {
-		if (a.isCompound() || a.kind == KindParallel && ip.chart.options.ParallelLCCA) &&
+		if ip.count(len(states)); (a.isCompound() || a.kind == KindParallel && ip.chart.options.ParallelLCCA) &&
 			!slices.ContainsFunc(states[1:], func(s *state) bool { return !isDescendant(s, a) }) {
 			return a
 		}
@@ -556,10 +561,11 @@ func (ip *Interpreter) getEffectiveTargetStates(t *transition) []*state {
 	}
 	var targets []*state
 	seen := newBitset(len(ip.chart.states))
+	ip.count(len(seen) + len(t.targets))
 	var add func(list []*state)
 	add = func(list []*state) {
 		for _, s := range list {
-			if seen.has(s.order) {
+			if ip.count(costVisit); seen.has(s.order) {
 				continue
 			}
 			seen.add(s.order)

@@ -160,8 +160,8 @@ type Problem struct {
 // order. A chart with problems runs: they raise error.execution when reached.
 func (c *Chart) Problems() []Problem { return slices.Clone(c.problems) }
 
-// Bounded says that no expression of the chart can take more time or memory than
-// in proportion to its text and the data, and that its states and transitions are so
+// Bounded says that it can be told of every expression of the chart what it takes at
+// most, by its text and the data, and that its states and transitions are so
 // few (4,096) that to compare each with each is nothing: so that [Limits] bound a
 // session altogether. A chart with scripts, or with calls of functions other than In,
 // is not: run it where it can be ended, if it is not trusted.
@@ -412,6 +412,9 @@ func parseDelay(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
 	if s == "0" {
 		return 0, nil
+	}
+	if len(s) > 100 {
+		return 0, fmt.Errorf("delay %q is too long to be a time", shorten(s))
 	}
 	m := delayForm.FindStringSubmatch(strings.ToLower(s))
 	if m == nil {

@@ -101,7 +101,7 @@ func (ip *Interpreter) executeContent(block []executable) {
 
 func (ip *Interpreter) execute(block []executable) error {
 	for _, x := range block {
-		if ip.broken() {
+		if ip.spend(costElement); ip.broken() {
 			return nil
 		}
 		if err := x.execute(ip); err != nil {
@@ -117,6 +117,13 @@ func (ip *Interpreter) raiseFault(err error) {
 	if !ok {
 		f = &fault{event: errorExecution, err: err}
 	}
+	if errors.Is(err, datamodel.ErrWork) {
+		if ip.broken() {
+			return // one place is told, not all that come after it
+		}
+		ip.overspent()
+	}
+	ip.count(costFault)
 	r := ip.record()
 	r.Faults = append(r.Faults, Fault{Event: f.event, Element: f.element, Line: f.at.Line, Message: f.Error()})
 	ip.enqueueInternal(Event{Name: f.event, Type: Platform, SendID: f.sendID, Data: map[string]any{
@@ -177,6 +184,7 @@ func (k *compiler) conditional(n node, e *Element, state string) executable {
 // as false and raises error.execution (SCXML 5.9.1).
 func (x *conditional) execute(ip *Interpreter) error {
 	for _, b := range x.branches {
+		ip.count(costGuard)
 		if b.cond != nil && !ip.condition(b.cond, x.element, b.at) {
 			continue
 		}
@@ -282,6 +290,7 @@ func (x *cancel) execute(ip *Interpreter) error {
 	if ip.rare == nil {
 		return nil
 	}
+	ip.spend(len(ip.rare.pending))
 	ip.rare.pending = slices.DeleteFunc(ip.rare.pending, func(d Delayed) bool {
 		if d.Send.SendID == id {
 			ip.emit(Cancel{SendID: id, Seq: d.Seq})
@@ -363,6 +372,7 @@ func (k *compiler) payload(e *Element) *payload {
 // otherwise the first error is returned.
 func (p *payload) evaluate(ip *Interpreter, lenient bool) (params []Param, data any, err error) {
 	for _, q := range slices.Concat(p.params, p.names) {
+		ip.count(costParam)
 		v, err := ip.data.Eval(q.expr)
 		if err != nil {
 			f := &fault{event: errorExecution, element: p.element, at: q.at, err: fmt.Errorf("%s: %w", q.name, err)}

@@ -217,12 +217,15 @@ func (ip *Interpreter) In(id string) bool {
 // Enabled lists the descriptors (see [Transition.Events]) of events that have a
 // transition now, each once, those of inner states before those of outer ones.
 // Guards are evaluated without an event, at the time of the last step; a
-// guard that mentions _event, or that fails without one, counts as true.
+// guard that mentions _event, or that fails without one, counts as true, and so do
+// those beyond a tenth of [Limits].Work.
 func (ip *Interpreter) Enabled() []string {
 	var out []string
+	seen := map[string]bool{} // a transition may have a hundred thousand
 	ip.eachEnabled(func(t *transition) bool {
 		for _, d := range t.events {
-			if !slices.Contains(out, d) {
+			if !seen[d] {
+				seen[d] = true
 				out = append(out, d)
 			}
 		}

@@ -109,6 +109,7 @@ func (ip *Interpreter) invocation(id string) *invocation {
 	if ip.rare == nil {
 		return nil
 	}
+	ip.spend(len(ip.rare.invocations))
 	for _, v := range ip.rare.invocations {
 		if v.id == id {
 			return v
@@ -126,6 +127,7 @@ func (ip *Interpreter) invoke(x *invoke) {
 }
 
 func (ip *Interpreter) tryInvoke(x *invoke) error {
+	ip.spend(costSend)
 	id := x.id
 	if id == "" {
 		id = ip.chart.newID(x.state.id, &ip.seldom().invokes)
@@ -176,6 +178,7 @@ func (ip *Interpreter) cancelInvoke(s *state) {
 	if ip.rare == nil || len(s.invokes) == 0 {
 		return
 	}
+	ip.spend(len(ip.rare.invocations))
 	ip.rare.invocations = slices.DeleteFunc(ip.rare.invocations, func(v *invocation) bool {
 		if v.decl.state != s {
 			return false

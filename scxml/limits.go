@@ -43,6 +43,14 @@ type Limits struct {
 	// Iterations is the number of <foreach> iterations in one call. Beyond it
 	// error.execution is raised. Default 1,000,000.
 	Iterations int
+	// Work is what one call may do altogether, in units of about 10 ns: steps of
+	// expressions, elements and characters that are looked at, copied and converted,
+	// states that are left and entered. It is counted by what is done, never measured.
+	// What scripts and functions do inside is not known and not counted (see
+	// [Chart.Bounded]). A session that exceeds it is ended with [Done.Fault]. Default
+	// 20,000,000: 0.1 to 0.2 s. With a mebibyte of data in small objects, that is taking
+	// them into the JavaScript machine and out of it once.
+	Work int
 	// ScriptDepth is the depth of calls in ECMAScript. Default 512.
 	ScriptDepth int
 }
@@ -61,6 +69,7 @@ func DefaultLimits() Limits {
 		Effects:       100_000,
 		StepBytes:     16 << 20,
 		Iterations:    1_000_000,
+		Work:          20_000_000,
 		ScriptDepth:   512,
 	}
 }
@@ -75,7 +84,7 @@ func (l Limits) resolved() Limits {
 		{&l.DocumentBytes, &d.DocumentBytes}, {&l.Depth, &d.Depth}, {&l.Elements, &d.Elements},
 		{&l.Microsteps, &d.Microsteps}, {&l.DataBytes, &d.DataBytes}, {&l.Pending, &d.Pending}, {&l.PendingBytes, &d.PendingBytes},
 		{&l.Queue, &d.Queue}, {&l.Effects, &d.Effects}, {&l.StepBytes, &d.StepBytes}, {&l.Iterations, &d.Iterations},
-		{&l.ScriptDepth, &d.ScriptDepth},
+		{&l.Work, &d.Work}, {&l.ScriptDepth, &d.ScriptDepth},
 	} {
 		switch {
 		case *f.v == 0:

@@ -250,12 +250,12 @@ var drawnLimits = scxml.Limits{Microsteps: 80, DataBytes: 1 << 12, Effects: 10_0
 
 // play runs a chart with a script of events and gives everything that can be
 // seen of it. With restore it is saved and restored after every step.
-func play(t *rapid.T, doc string, events []string, restore bool) []string {
+func play(t *rapid.T, doc string, l scxml.Limits, events []string, restore bool) []string {
 	d, err := scxml.Parse("drawn", []byte(doc), scxml.Limits{})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, doc)
 	}
-	c, err := scxml.Compile(d, scxml.Options{Limits: drawnLimits})
+	c, err := scxml.Compile(d, scxml.Options{Limits: l})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,11 +334,15 @@ func TestLiveEqualsRestored(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc := drawChart(t)
 		events := rapid.SliceOfN(rapid.SampledFrom(drawnEvents), 0, 8).Draw(t, "events")
-		straight := play(t, doc, events, false)
-		if d := cmp.Diff(straight, play(t, doc, events, false)); d != "" {
+		l := drawnLimits
+		if rapid.Bool().Draw(t, "little work") {
+			l.Work = rapid.IntRange(100, 20_000).Draw(t, "work")
+		}
+		straight := play(t, doc, l, events, false)
+		if d := cmp.Diff(straight, play(t, doc, l, events, false)); d != "" {
 			t.Fatalf("the same input gives another step:\n%s\n%s", d, doc)
 		}
-		if d := cmp.Diff(straight, play(t, doc, events, true)); d != "" {
+		if d := cmp.Diff(straight, play(t, doc, l, events, true)); d != "" {
 			t.Fatalf("a restored session is another one:\n%s\n%s", d, doc)
 		}
 	})

@@ -64,6 +64,7 @@ func (k *compiler) send(n node, e *Element) executable {
 // execute evaluates all arguments now, whatever the delay (SCXML 6.2.4), and
 // hands the message on. If any of them fails nothing is sent.
 func (x *send) execute(ip *Interpreter) error {
+	ip.spend(costSend)
 	id := x.id
 	if id == "" {
 		id = ip.chart.newID("send", &ip.seldom().sends)
@@ -137,6 +138,8 @@ func (x *send) send(ip *Interpreter, id string) error {
 	if delay == 0 {
 		return ip.dispatch(s, x.node)
 	}
+	// They are moved, and perhaps counted again.
+	ip.spend(len(ip.pending()) * costVisit)
 	if len(ip.pending()) >= ip.chart.limits.Pending {
 		return fmt.Errorf("more than %d delayed sends", ip.chart.limits.Pending)
 	}

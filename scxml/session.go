@@ -75,9 +75,18 @@ func (s *system) IOProcessors() map[string]string {
 func (s *system) CallDepth() int { return s.chart.limits.ScriptDepth }
 func (s *system) DataBytes() int { return s.chart.limits.DataBytes }
 
+func (s *system) Meter() *datamodel.Meter {
+	if s.work != nil {
+		return &s.work.meter
+	}
+	return &datamodel.Meter{Limit: s.chart.limits.Work / 10} // of Enabled
+}
+
 // work is what a session needs while a call runs. Sessions of a chart take
 // turns with a few of them, so that an idle one is small.
 type work struct {
+	// meter counts what Limits.Work bounds.
+	meter                        datamodel.Meter
 	step                         Macrostep
 	now                          time.Time
 	seed                         uint64
@@ -146,7 +155,7 @@ func (ip *Interpreter) end() Macrostep {
 	w.internalQueue.reset(64)
 	w.externalQueue.reset(64)
 	w.statesToInvoke, w.current = nil, nil
-	w.microsteps, w.iterations, w.bytes, w.exited, w.entered = 0, 0, 0, 0, 0
+	w.meter.Spent, w.microsteps, w.iterations, w.bytes, w.exited, w.entered = 0, 0, 0, 0, 0, 0
 	if ip.chart.options.NoTrace {
 		w.untraced, w.event = Microstep{}, Event{}
 	}
@@ -155,13 +164,17 @@ func (ip *Interpreter) end() Macrostep {
 }
 
 // settle brings the data into canonical form. It says true if that raised an
-// error, so that the session has to go on.
+// error, so that the session has to go on, or broke a limit.
 func (ip *Interpreter) settle() bool {
+	if ip.chart.dataless {
+		return ip.broken()
+	}
 	faults := ip.data.Settle()
 	for _, err := range faults {
 		ip.raiseFault(&fault{event: errorExecution, element: "data", err: err})
 	}
-	return len(faults) > 0
+	ip.spend(0)
+	return len(faults) > 0 || ip.broken()
 }
 
 // keep moves an event out of a queue to where it stays as long as the trace.
@@ -193,7 +206,8 @@ func (ip *Interpreter) beginMicrostep(ev *Event) {
 	if w.microsteps++; w.microsteps > ip.chart.limits.Microsteps {
 		ip.breakOff("more than %d microsteps in one step", ip.chart.limits.Microsteps)
 	}
-	ip.charge(0)
+	ip.spend(costMicrostep)
+	ip.heed()
 }
 
 // record is the microstep being made. The pointer is good until the next one
@@ -246,12 +260,57 @@ func (ip *Interpreter) checkQueues(ev Event) {
 
 // charge counts what a step keeps in memory until it ends.
 func (ip *Interpreter) charge(bytes int) {
+	ip.spend(bytes / 16)
 	if ip.work.bytes += bytes; ip.work.bytes > ip.chart.limits.StepBytes {
 		ip.breakOff("more than %d bytes of effects and events in one step", ip.chart.limits.StepBytes)
 	}
+	ip.heed()
+}
+
+// heed looks for an interruption.
+func (ip *Interpreter) heed() {
 	if ip.interrupted.Load() {
-		ip.breakOff("interrupted")
+		ip.halt()
 	}
+}
+
+func (ip *Interpreter) halt() { ip.breakOff("interrupted") }
+
+// What the kernel does itself costs so much work, see [datamodel.Meter]. What follows
+// from the chart and the configuration alone costs the same whether it was remembered or
+// not.
+const (
+	costMicrostep = 50
+	costElement   = 40
+	costFault     = 600
+	costSend      = 50
+	costParam     = 15
+	// costGuard is for a transition that may be taken, and for a branch of an <if>.
+	costGuard = 15
+	// costState is for a state that is left or entered, costVisit for one that is
+	// looked at by the procedures that find them.
+	costState, costVisit = 30, 4
+)
+
+// count counts work. What it may be too much for finds it out before the next
+// microstep, the next element, or the end of the call.
+func (ip *Interpreter) count(n int) { ip.work.meter.Spent += n }
+
+// spend counts work and breaks off when it is too much.
+func (ip *Interpreter) spend(n int) {
+	if !ip.work.meter.Spend(n) {
+		ip.overspent()
+	}
+}
+
+// affords counts work that is about to be done, and says whether it may be.
+func (ip *Interpreter) affords(n int) bool {
+	ip.spend(n)
+	return !ip.broken()
+}
+
+func (ip *Interpreter) overspent() {
+	ip.breakOff("more than %d units of work in one step", ip.chart.limits.Work)
 }
 
 // breakOff notes that a limit was broken; the loops end as soon as they can.
@@ -279,9 +338,10 @@ func (ip *Interpreter) abandon() {
 // finish leaves nothing behind but the data.
 func (ip *Interpreter) finish(done Done) {
 	w := ip.work
+	ip.data.Settle()
+	ip.spend(0)
 	done.Fault = w.fault
 	ip.configuration = ip.chart.memory.empty
-	ip.data.Settle()
 	w.running, w.statesToInvoke = false, nil
 	if ip.rare != nil {
 		ip.rare.pending, ip.rare.invocations = nil, nil

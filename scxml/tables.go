@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/chartroom/chartroom/scxml/datamodel"
 )
 
 // The procedures of Appendix D give the same answer whenever the same
@@ -49,7 +51,7 @@ const (
 func newMemory(c *Chart) *memory {
 	// No descriptor but "*" matches a blank.
 	m := &memory{classes: map[string]int{}, names: []string{" "}}
-	m.works.New = func() any { return new(work) }
+	m.works.New = func() any { return &work{meter: datamodel.Meter{Limit: c.limits.Work}} }
 	for _, s := range c.states {
 		for _, t := range s.transitions {
 			for _, d := range t.events {
@@ -81,6 +83,25 @@ func (m *memory) class(name string) int {
 		}
 		name = name[:i]
 	}
+}
+
+// nameMatch says whether one of the descriptors matches the name (SCXML 3.12.1).
+func nameMatch(descriptors []string, name string) bool {
+	for _, d := range descriptors {
+		if d == "*" || d == name || len(name) > len(d) && name[len(d)] == '.' && strings.HasPrefix(name, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// longName is the length up to which it does not matter.
+const longName = 256
+
+// classWork is what it takes to find the class of an event: a name with many dots is
+// looked up as often.
+func classWork(name string) int {
+	return strings.Count(name, ".") * len(name) / 64
 }
 
 // bitset is a set of states by their order.
@@ -180,6 +201,8 @@ type plan struct {
 	guarded bool
 	// first is what is selected without conditions.
 	first []*transition
+	// cost is the work of finding all this out, and of going through it.
+	cost  int
 	moves atomic.Pointer[[]*move]
 }
 
@@ -224,7 +247,9 @@ func (k *configuration) makePlan(m *memory, class int, eventless bool) *plan {
 		}
 		var here stage
 		ends := false
+		p.cost += costState
 		for _, t := range s.transitions {
+			p.cost += costGuard + len(t.events)
 			if eventless && len(t.events) == 0 || !eventless && nameMatch(t.events, m.names[class]) {
 				here.transitions = append(here.transitions, t)
 				if ends = t.cond == nil; ends {
@@ -245,6 +270,7 @@ func (k *configuration) makePlan(m *memory, class int, eventless bool) *plan {
 		return at
 	}
 	for _, atomic := range k.atomic {
+		p.cost += costVisit
 		if at := from(atomic); at >= 0 {
 			p.begins = append(p.begins, at)
 		}
@@ -281,6 +307,8 @@ type move struct {
 	exitWork, entryWork bool
 	// historic says that what is entered depends on history.
 	historic bool
+	// cost is the work of finding all this out.
+	cost int
 }
 
 // find looks up the move for a set of selected transitions.
@@ -318,6 +346,7 @@ func (p *plan) keep(m *move) {
 func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
 	w := ip.work
 	w.consulted = false
+	before := w.meter.Spent
 	m = &move{selected: slices.Clone(selected)}
 	m.transitions = ip.removeConflictingTransitions(m.selected)
 	for _, t := range m.transitions {
@@ -325,6 +354,7 @@ func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
 		m.domains = append(m.domains, ip.getTransitionDomain(t))
 	}
 	m.exit = ip.computeExitSet(m.domains)
+	ip.count(len(m.exit) * costState)
 	slices.SortFunc(m.exit, exitOrder)
 	for _, s := range m.exit {
 		m.exited = append(m.exited, s.id)
@@ -334,6 +364,7 @@ func (ip *Interpreter) move(selected []*transition) (m *move, consulted bool) {
 	m.taken, m.exited = slices.Clip(m.taken), slices.Clip(m.exited)
 	ip.moveIn(m)
 	m.historic = w.consulted
+	m.cost = w.meter.Spent - before
 	return m, w.consulted
 }
 
@@ -358,6 +389,7 @@ func (ip *Interpreter) moveIn(m *move) {
 	m.entered = slices.Clip(m.entered)
 	m.entryWork = m.entryWork || len(m.entry.defaultHistoryContent) > 0
 	m.next = ip.chart.memory.configuration(ip.chart, set)
+	ip.count(len(m.enter)*costState + len(m.next.states)*4*costVisit + len(set))
 }
 
 // entryOrder and exitOrder: ancestors before descendants and document order,

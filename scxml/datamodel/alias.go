@@ -4,6 +4,7 @@ package datamodel
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/dop251/goja"
 )
@@ -70,14 +71,20 @@ func address(v any) uintptr {
 
 // split ends what refer and order began.
 func (s *ecmaStore) split() {
-	s.orders = nil
-	for _, slot := range s.shared {
+	if len(s.shared) > 0 {
+		s.unshare()
+	}
+	s.shared, s.placed, s.orders = s.shared[:0], false, nil
+}
+
+func (s *ecmaStore) unshare() {
+	slices.Sort(s.shared) // one may have been assigned again and again
+	for _, slot := range slices.Compact(s.shared) {
 		if v := s.vars.at(slot); v.kind == object {
 			v.ref, _ = normalize(v.ref, 0)
 			s.vars.put(slot, v, s.vars.slots[slot].size)
 		}
 	}
-	s.shared, s.placed = s.shared[:0], false
 }
 
 // carry takes the data into the machine, and the event if something may be an

@@ -14,8 +14,8 @@ const joins = 32
 // path is a location that evaluates nothing but names and numbers.
 var path = regexp.MustCompile(`^\s*[\p{L}_$][\p{L}\p{N}_$]*(\s*\.\s*[\p{L}_$][\p{L}\p{N}_$]*|\s*\[\s*[0-9]{1,6}\s*\])*\s*$`)
 
-// Bounded says that evaluating e takes time and memory in proportion to its text
-// and the data: it has literals, names, members and operators only. Calls, other
+// Bounded says that a [Meter] can tell what evaluating e takes, at most, and end it: it
+// has literals, names, members and operators only. Calls, other
 // than of In, and scripts are not bounded: what they need cannot be told.
 func (e *Expr) Bounded() bool {
 	if e == nil || e.Err != nil {

@@ -83,6 +83,9 @@ type System interface {
 	// CallDepth bounds the depth of calls, DataBytes the size of the data.
 	CallDepth() int
 	DataBytes() int
+	// Meter counts the work of the call that runs; without one, of what is
+	// evaluated between two calls, anew each time that it is asked for.
+	Meter() *Meter
 }
 
 // EventType says where an event came from (SCXML 5.10.1).
@@ -126,7 +129,8 @@ type Store interface {
 	// SetEvent binds _event; nil unbinds it. The store keeps ev until then.
 	SetEvent(ev *Event)
 	// Settle ends a step: it brings the data into canonical form and says
-	// which locations had to be made undefined, and why.
+	// which locations had to be made undefined, and why. Beyond the limit of the
+	// [Meter] it stops: Discard then.
 	Settle() []error
 	// Discard ends evaluations without keeping what they may have changed.
 	Discard()

@@ -197,6 +197,8 @@ func (m *machine) domObject(n *node, text string) *goja.Object {
 	}
 	getter := func(name string, f func() any) {
 		_ = o.DefineAccessorProperty(name, vm.ToValue(func(goja.FunctionCall) goja.Value {
+			// It may look at all of the document.
+			m.charge(costRun + m.documents/charsAUnit)
 			return vm.ToValue(f())
 		}), nil, goja.FLAG_FALSE, goja.FLAG_FALSE)
 	}
@@ -204,9 +206,11 @@ func (m *machine) domObject(n *node, text string) *goja.Object {
 		if c == nil {
 			return goja.Null()
 		}
+		m.charge(costNode)
 		return m.domObject(c, "")
 	}
 	list := func(ns []*node) any {
+		m.charge(len(ns) * costNode)
 		items := make([]any, len(ns))
 		for i, c := range ns {
 			items[i] = m.domObject(c, "")

@@ -28,9 +28,10 @@ type compiled struct {
 	// constant is the value of a literal, which needs no machine.
 	constant   any
 	isConstant bool
-	// fast, if not nil, often gives the value without a machine; names are
-	// the places of the variables that it reads.
+	// fast, if not nil, often gives the value without a machine; form says what that
+	// may cost, slots are the places of the variables that it reads.
 	fast  fast
+	form  form
 	slots []int
 	// literals says that the fast form makes objects or arrays, fresh that its
 	// value is one that nothing else refers to.
@@ -149,10 +150,19 @@ func literal(s string) (any, bool) {
 	return nil, false
 }
 
-func (l *ecmascript) Expr(src string) *Expr { return l.expr(src, kindExpr) }
-func (l *ecmascript) Cond(src string) *Expr { return l.expr(src, kindCond) }
+func (l *ecmascript) Expr(src string) *Expr     { return l.note(l.expr(src, kindExpr)) }
+func (l *ecmascript) Cond(src string) *Expr     { return l.note(l.expr(src, kindCond)) }
+func (l *ecmascript) Location(src string) *Expr { return l.note(l.location(src)) }
+func (l *ecmascript) Value(src string) *Expr    { return l.note(l.value(src)) }
+func (l *ecmascript) Script(src string) *Expr   { return l.note(l.script(src)) }
 
-func (l *ecmascript) Location(src string) *Expr {
+// note keeps in mind whether all code of the chart is bounded.
+func (l *ecmascript) note(e *Expr) *Expr {
+	l.schema.unbounded = l.schema.unbounded || !e.Bounded()
+	return e
+}
+
+func (l *ecmascript) location(src string) *Expr {
 	e := &Expr{Source: src, kind: kindLocation}
 	if e.Err = tooLong(src); e.Err != nil {
 		return e
@@ -190,8 +200,8 @@ func (l *ecmascript) Location(src string) *Expr {
 	return e
 }
 
-// Value compiles like [ecmascript.Expr] what could be assigned to.
-func (l *ecmascript) Value(src string) *Expr {
+// value compiles like expr what could be assigned to.
+func (l *ecmascript) value(src string) *Expr {
 	e := l.expr(src, kindExpr)
 	if e.Err == nil {
 		if err := isLocation(src); err != nil {
@@ -219,10 +229,10 @@ func isLocation(src string) error {
 	return fmt.Errorf("SyntaxError: %q is not a location", strings.TrimSpace(src))
 }
 
-// Script compiles statements. Top-level let, const and class become var: a
+// script compiles statements. Top-level let, const and class become var: a
 // script's variables are data, and only what is a property of the global
 // object can be found and saved.
-func (l *ecmascript) Script(src string) *Expr {
+func (l *ecmascript) script(src string) *Expr {
 	e := &Expr{Source: src, kind: kindScript}
 	if e.Err = tooLong(src); e.Err != nil {
 		return e

@@ -34,6 +34,7 @@ type fastCompiler struct {
 	// the present one is nested.
 	literals bool
 	depth    int
+	form     form
 }
 
 // compileFast gives an expression its fast form, unless it goes beyond the subset.
@@ -48,7 +49,7 @@ func (c *compiled) compileFast(src string, all *schema) {
 	}
 	k := fastCompiler{schema: all}
 	c.fast = k.expr(statement.Expression)
-	c.slots, c.literals, c.fresh = k.slots, k.literals, isLiteral(statement.Expression)
+	c.slots, c.literals, c.fresh, c.form = k.slots, k.literals, isLiteral(statement.Expression), k.form
 }
 
 func constant(v any) fast {
@@ -57,6 +58,7 @@ func constant(v any) fast {
 }
 
 func (c *fastCompiler) expr(e ast.Expression) fast {
+	c.form.count(e)
 	switch e := e.(type) {
 	case *ast.StringLiteral:
 		v := e.Value.String()
@@ -91,7 +93,7 @@ func (c *fastCompiler) expr(e ast.Expression) fast {
 		name := e.Identifier.Name.String()
 		return func(s *ecmaStore) (value, bool) {
 			v, ok := left(s)
-			if !ok {
+			if !ok || v.kind == text && !s.spend(v.chars()) {
 				return value{}, false
 			}
 			return property(v, name)
@@ -256,6 +258,9 @@ func (c *fastCompiler) index(e *ast.BracketExpression) fast {
 		}
 		switch m.kind {
 		case text:
+			if !s.spend(m.chars() + v.chars()) {
+				return value{}, false
+			}
 			return property(v, m.ref.(string))
 		case numeric:
 			if list, ok := v.ref.([]any); ok && m.num >= 0 && m.num == math.Trunc(m.num) && m.num < float64(len(list)) {
@@ -298,7 +303,7 @@ func (c *fastCompiler) in(e *ast.CallExpression) fast {
 	}
 	return func(s *ecmaStore) (value, bool) {
 		v, ok := arg(s)
-		if !ok || v.kind != text {
+		if !ok || v.kind != text || !s.spend(v.chars()) {
 			return value{}, false
 		}
 		return truthValue(s.sys.In(v.ref.(string))), true
@@ -338,7 +343,7 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 				return value{}, false
 			}
 			if a.kind != numeric || b.kind != numeric {
-				return op(a, b)
+				return s.apply(op, a, b)
 			}
 			switch quick {
 			case '<':
@@ -353,6 +358,7 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 			return truthValue(a.num == b.num), true
 		}
 	}
+	remainder := e.Operator == token.REMAINDER
 	return func(s *ecmaStore) (value, bool) {
 		a, ok := left.load(s)
 		if !ok {
@@ -362,8 +368,22 @@ func (c *fastCompiler) binary(e *ast.BinaryExpression) fast {
 		if !ok {
 			return value{}, false
 		}
-		return op(a, b)
+		if remainder && !s.spend(bits(a, b)) {
+			return value{}, false
+		}
+		if numbers(a, b) {
+			return op(a, b)
+		}
+		return s.apply(op, a, b)
 	}
+}
+
+// apply does an operator whose operands may be texts.
+func (s *ecmaStore) apply(op operator, a, b value) (value, bool) {
+	if !s.spend(costText + a.chars() + b.chars()) {
+		return value{}, false
+	}
+	return op(a, b)
 }
 
 // numeral gives the operators that are done in place for numbers; 0 for others.
@@ -549,6 +569,9 @@ func (s *ecmaStore) tryFast(e *Expr) (value, bool) {
 				return value{}, false
 			}
 		}
+	}
+	if c.form.cost > smallCost && !s.spend(c.form.cost) {
+		return value{}, false
 	}
 	return c.fast(s)
 }

@@ -24,6 +24,9 @@ type machine struct {
 	owned     map[string]goja.Value
 	domByNode map[*node]*goja.Object
 	domText   map[*goja.Object]func() XML
+	// longest is the length of the longest text that was carried in or stored,
+	// documents that of all XML, joins how often the expression that runs may copy.
+	longest, documents, joins int
 	// made are the objects made so far while data are carried in that may be
 	// aliases, by the address of the value.
 	made map[uintptr]goja.Value
@@ -50,7 +53,12 @@ func (s *ecmaStore) machine() (*machine, error) {
 	if s.m != nil {
 		return s.m, nil
 	}
+	weight, longest := s.weighVariables()
+	if !s.spend(costMachine + weight*costCarry) {
+		return nil, ErrWork
+	}
 	m := s.bare()
+	m.longest = max(m.longest, longest)
 	s.m = m
 	if s.loaded && len(s.scripts) > 0 {
 		for _, e := range s.scripts {
@@ -323,6 +331,7 @@ func (m *machine) object(v any) goja.Value {
 	case Undefined:
 		return goja.Undefined()
 	case XML:
+		m.documents += len(v)
 		n, err := parseXML(string(v))
 		if err != nil {
 			return m.vm.ToValue(string(v))
@@ -362,6 +371,9 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 		if budget -= 2; budget < 0 {
 			return nil, errTooLarge
 		}
+		if !m.store.spend(costExport) {
+			return nil, ErrWork
+		}
 		if v == nil || goja.IsUndefined(v) {
 			return Undefined{}, nil
 		}
@@ -375,6 +387,7 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 				return p, nil
 			case string:
 				budget -= len(p)
+				m.store.spend(len(p) / charsAUnit)
 				return p, nil
 			case int64:
 				return float64(p), nil
@@ -387,6 +400,7 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 		if text, ok := m.domText[o]; ok {
 			x := text()
 			budget -= len(x)
+			m.store.spend(len(x))
 			return x, nil
 		}
 		if len(path) >= maxDepth || slices.Contains(path, o) {
@@ -400,6 +414,7 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 			if n > int64(budget) {
 				return nil, errTooLarge
 			}
+			m.store.spend(costContainer)
 			list := make([]any, n)
 			for i := range list {
 				e, err := walk(o.Get(strconv.Itoa(i)))
@@ -410,9 +425,15 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 			}
 			return list, nil
 		case class == "Object":
-			object := map[string]any{}
-			for _, k := range o.Keys() {
+			object, keys := map[string]any{}, o.Keys()
+			each := costMember
+			if len(keys) > large {
+				each += costMember
+			}
+			m.store.spend(costContainer)
+			for _, k := range keys {
 				budget -= len(k)
+				m.store.spend(each)
 				e, err := walk(o.Get(k))
 				if err != nil {
 					return nil, err

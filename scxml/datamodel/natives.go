@@ -41,15 +41,20 @@ func (c *schema) mentions(src string) {
 	}
 }
 
-// bound replaces the greedy functions that the chart names.
+// bound replaces the greedy functions that the chart names, and join: every array
+// that becomes text comes by it. Arrays that are one inside the other again and again
+// become a text that is longer than any memory.
 func (m *machine) bound() {
-	names := slices.Sorted(maps.Keys(m.store.vars.schema.greedy))
-	if len(names) == 0 {
-		return
+	names, classes := []string{"join"}, []string{"Array"}
+	if named := m.store.vars.schema.greedy; len(named) > 0 {
+		names, classes = slices.Sorted(maps.Keys(named)), []string{"String", "Array"}
+		if !named["join"] {
+			names = append(names, "join")
+		}
 	}
 	_ = m.guard(func() error {
 		m.rangeError = m.vm.Get("RangeError")
-		for _, class := range []string{"String", "Array"} {
+		for _, class := range classes {
 			prototype := m.vm.Get(class).ToObject(m.vm).Get("prototype").ToObject(m.vm)
 			for _, name := range names {
 				native, ok := goja.AssertFunction(prototype.Get(name))
@@ -61,6 +66,9 @@ func (m *machine) bound() {
 					v, err := native(c.This, c.Arguments...)
 					if err != nil {
 						panic(err)
+					}
+					if text, ok := v.(goja.String); ok && name == "join" {
+						m.charge(text.Length() / charsAUnit * (1 + m.joins))
 					}
 					return v
 				}).ToObject(m.vm)
@@ -142,6 +150,14 @@ func boundJoin(m *machine, self *goja.Value, args []goja.Value) {
 	}
 	if len(args) > 0 && !goja.IsUndefined(args[0]) && n*m.text(&args[0]) > maxText {
 		m.tooLong("string")
+	}
+	m.charge(costJoin + int(n)*costItem)
+}
+
+// charge counts the work of a function that runs, and ends it at the limit.
+func (m *machine) charge(n int) {
+	if !m.store.spend(n) {
+		panic(m.vm.ToValue(ErrWork.Error()))
 	}
 }
 

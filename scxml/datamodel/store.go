@@ -21,29 +21,30 @@ type ecmaStore struct {
 	scripts []*Expr
 	vars    variables
 
-	event  *Event
-	loaded bool
-	random *rand.Rand
-	m      *machine
+	event *Event
+	m     *machine
 
-	// all says that any location may have changed in the machine; changed
-	// names single ones.
-	all     bool
+	// loaded says that the scripts of the chart were run, all that any location may have
+	// changed in the machine, slow that every expression goes to it.
+	loaded, all, slow bool
+	// shared are the places of objects that were assigned without a machine in
+	// this step; placed says that one was put there otherwise.
+	placed bool
+	shared []int
+
+	interrupted atomic.Bool
+
+	// changed names locations that may have changed in the machine.
 	changed map[string]bool
 	// touched are the expressions and scripts of this step that may have made
 	// variables.
 	touched []*compiled
-	// shared are the places of objects that were assigned without a machine in
-	// this step; placed says that one was put there otherwise.
-	shared []int
-	placed bool
 	// orders are the objects of this step whose keys are not sorted, by address.
-	orders map[uintptr]ordered
-	// slow says that every expression goes to the machine.
-	slow bool
-
-	running     atomic.Pointer[goja.Runtime]
-	interrupted atomic.Bool
+	orders  map[uintptr]ordered
+	running atomic.Pointer[goja.Runtime]
+	random  *rand.Rand
+	// meter is that of the call that runs, once it was asked for.
+	meter *Meter
 }
 
 func (s *ecmaStore) Declare(id string) error {
@@ -69,6 +70,9 @@ func (s *ecmaStore) Eval(e *Expr) (any, error) {
 	}
 	if v, ok := s.tryFast(e); ok {
 		if v.kind == object {
+			if !s.handle(v, costGive) {
+				return nil, ErrWork
+			}
 			return normalize(v.ref, 0)
 		}
 		return v.plain(), nil
@@ -138,6 +142,9 @@ func (s *ecmaStore) Put(loc *Expr, v any) error {
 func (s *ecmaStore) put(loc *Expr, v value) error {
 	c := loc.prog.(*compiled)
 	if c.name != "" && s.m == nil {
+		if v.kind == object && !s.handle(v, costKeep) {
+			return ErrWork
+		}
 		if s.vars.at(c.slot).kind != absent {
 			n, err := v.measure(s.sys.DataBytes() - s.vars.total + s.vars.slots[c.slot].size)
 			if err == nil {
@@ -150,19 +157,28 @@ func (s *ecmaStore) put(loc *Expr, v value) error {
 	if err != nil {
 		return err
 	}
+	if !s.handle(v, costCarry) {
+		return ErrWork
+	}
 	return s.store(loc, m.toJS(v.plain()))
 }
 
 // store writes v to the location loc in the machine.
 func (s *ecmaStore) store(loc *Expr, v goja.Value) error {
 	c := loc.prog.(*compiled)
+	if !s.spend(costStore) {
+		return ErrWork
+	}
 	// Aliases grow without taking memory: x = [x, x] a hundred times is small
 	// until something turns it into text; x = x + x does as well. So the size is taken now, not only at
 	// the end of the step.
-	if text, isString := v.(goja.String); isString && text.Length() > s.sys.DataBytes() {
-		return errTooLarge
+	if text, isString := v.(goja.String); isString {
+		if text.Length() > s.sys.DataBytes() {
+			return errTooLarge
+		}
+		s.m.longest = max(s.m.longest, text.Length())
 	} else if _, isObject := v.(*goja.Object); isObject {
-		if _, err := s.m.export(v, s.sys.DataBytes()); errors.Is(err, errTooLarge) {
+		if _, err := s.m.export(v, s.sys.DataBytes()); errors.Is(err, errTooLarge) || errors.Is(err, ErrWork) {
 			return err
 		}
 	}
@@ -203,6 +219,9 @@ func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
 		return nil, err
 	}
 	c := e.prog.(*compiled)
+	if !s.spend(m.foresee(e, c)) {
+		return nil, ErrWork
+	}
 	if c.isConstant {
 		return m.toJS(c.constant), nil
 	}
@@ -216,6 +235,9 @@ func (s *ecmaStore) run(e *Expr) (goja.Value, error) {
 		v, err = m.vm.RunProgram(c.program)
 		return err
 	})
+	if !s.spend(0) {
+		return nil, ErrWork
+	}
 	return v, err
 }
 
@@ -241,6 +263,9 @@ func (s *ecmaStore) Load() []error {
 // Each walks a copy of the array, so that the body may change it (SCXML 4.6).
 func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) error {
 	s.all = true
+	if !s.spend(costStore + costLetter*(len(item)+len(index))) {
+		return ErrWork
+	}
 	v, err := s.run(array)
 	if err != nil {
 		return err
@@ -263,6 +288,9 @@ func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) err
 		if n > int64(s.sys.DataBytes()) {
 			return errors.New("RangeError: array is too long")
 		}
+		if !s.spend(int(n) * costItem) {
+			return ErrWork
+		}
 		for i := range n {
 			e := o.Get(fmt.Sprint(i))
 			if e == nil {
@@ -277,6 +305,9 @@ func (s *ecmaStore) Each(array *Expr, item, index string, body func() error) err
 	}
 	g := s.m.vm.GlobalObject()
 	for i, e := range items {
+		if !s.spend(costIteration) {
+			return ErrWork
+		}
 		err := s.m.guard(func() error {
 			if index != "" {
 				if err := g.Set(index, i); err != nil {
@@ -305,6 +336,9 @@ func (s *ecmaStore) SetEvent(ev *Event) {
 	if s.m != nil {
 		s.m.event = nil
 	}
+	if ev == nil && s.meter != nil {
+		s.meter = nil // the call is over, or begins
+	}
 }
 
 // Settle reads back what the machine may have changed and drops the machine.
@@ -330,6 +364,9 @@ func (s *ecmaStore) Settle() []error {
 	} else {
 		maps.Copy(names, s.changed)
 	}
+	if !s.spend(len(names) * costVariable) {
+		return nil
+	}
 	total := s.vars.total
 	for name := range names {
 		total -= s.vars.find(name).size
@@ -345,6 +382,9 @@ func (s *ecmaStore) Settle() []error {
 			continue
 		}
 		out, err := s.m.export(v, s.sys.DataBytes()-total)
+		if !s.spend(0) {
+			return faults
+		}
 		n := 0
 		if err == nil {
 			n, err = measure(out, s.sys.DataBytes()-total)
@@ -361,6 +401,7 @@ func (s *ecmaStore) Settle() []error {
 
 func (s *ecmaStore) Discard() {
 	s.split()
+	s.meter = nil
 	if s.m == nil {
 		s.random = nil
 		return

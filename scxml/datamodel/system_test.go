@@ -20,3 +20,4 @@ func (s *fixedSystem) Name() string                    { return s.name }
 func (s *fixedSystem) IOProcessors() map[string]string { return map[string]string{"p": "there"} }
 func (s *fixedSystem) CallDepth() int                  { return s.depth }
 func (s *fixedSystem) DataBytes() int                  { return s.bytes }
+func (s *fixedSystem) Meter() *Meter                   { return &Meter{Limit: 1 << 40} }

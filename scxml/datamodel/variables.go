@@ -48,6 +48,14 @@ func (v value) truth() bool {
 
 func (v value) primitive() bool { return v.kind != object && v.kind != absent }
 
+// chars is the work of looking at the characters of a text, 0 for other values.
+func (v value) chars() int {
+	if v.kind != text {
+		return 0
+	}
+	return len(v.ref.(string)) / charsAUnit
+}
+
 func truthValue(b bool) value {
 	if b {
 		return value{kind: boolean, num: 1}
@@ -105,6 +113,8 @@ type schema struct {
 	sorted []int
 	// greedy are the functions named that have to be bounded.
 	greedy map[string]bool
+	// unbounded says that there is code that is not [Expr.Bounded].
+	unbounded bool
 }
 
 func newSchema() *schema { return &schema{places: map[string]int{}} }

@@ -5,6 +5,7 @@ package scxmltest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ func (s oracleSystem) CallDepth() int {
 func (s oracleSystem) DataBytes() int {
 	return or(s.o.limits.DataBytes, scxml.DefaultLimits().DataBytes)
 }
+
+// Meter has no limit: the oracle is slow, and its work another.
+func (s oracleSystem) Meter() *datamodel.Meter { return &datamodel.Meter{Limit: math.MaxInt} }
 
 func or(n, otherwise int) int {
 	if n == 0 {

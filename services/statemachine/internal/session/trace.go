@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/chartroom/chartroom/scxml"
 
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
@@ -14,10 +16,17 @@ import (
 
 // KernelVersion is stored with every log entry. It changes when the kernel
 // would take a logged step differently.
-const KernelVersion = "1"
+const KernelVersion = "2"
 
 // sessionEvery is how often a log entry carries the session snapshot.
 const sessionEvery = 100
+
+// traceBytes bounds what an entry tells of microsteps, beside the first. A step may
+// have ten thousand of them, and names and conditions may be as long as the document.
+const traceBytes = 1 << 20
+
+// namesShown bounds the names in a sentence, in bytes.
+const namesShown = 1 << 10
 
 // alarming states make an entry that enters them an error.
 var alarming = []string{"crashed", "given_up"}
@@ -27,9 +36,15 @@ var alarming = []string{"crashed", "given_up"}
 func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, before fleetv1.Severity) {
 	i := t.instance
 	var entered []string
-	faults := 0
-	for _, m := range taken.Microsteps {
-		e.Microsteps = append(e.Microsteps, microstep(m))
+	faults, left := 0, traceBytes
+	for n, m := range taken.Microsteps {
+		if left > 0 {
+			told := microstep(m)
+			if left -= proto.Size(told); left <= 0 && n > 0 {
+				told = &fleetv1.Microstep{Messages: []string{fmt.Sprintf("(%d more microsteps are not told: they would take more than %d bytes)", len(taken.Microsteps)-n, traceBytes)}}
+			}
+			e.Microsteps = append(e.Microsteps, told)
+		}
 		entered = append(entered, m.Entered...)
 		faults += len(m.Faults)
 	}
@@ -85,7 +100,23 @@ func sentence(s stimulus, entered []string, faults int) string {
 	if len(entered) == 0 {
 		return name + "; no change of state."
 	}
-	return name + "; entered " + strings.Join(entered, ", ") + "."
+	return name + "; entered " + enumerate(entered) + "."
+}
+
+// enumerate lists names, as far as there is room; the first in any case.
+func enumerate(names []string) string {
+	var b strings.Builder
+	for n, name := range names {
+		if n > 0 && b.Len()+len(name) > namesShown {
+			fmt.Fprintf(&b, " and %d more", len(names)-n)
+			break
+		}
+		if n > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name)
+	}
+	return b.String()
 }
 
 func microstep(m scxml.Microstep) *fleetv1.Microstep {

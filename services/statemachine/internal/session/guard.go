@@ -5,6 +5,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
@@ -14,8 +15,10 @@ import (
 	"github.com/chartroom/chartroom/scxml"
 )
 
-// What one call of the kernel may cost before it is interrupted. Time is counted
-// in ticks that were seen, so that a computer that sleeps is nobody's fault.
+// What one call of the kernel may cost before it is interrupted. Time is that of the
+// processor, so that a machine that has much else to do is nobody's fault; where a
+// system does not tell it, the ticks are counted that were seen, without those that a
+// computer slept through.
 const (
 	watchTick = 20 * time.Millisecond
 	// watchHeap and watchStacks are growth of the process in bytes while one
@@ -31,9 +34,10 @@ var errInterrupted = errors.New("it ran too long or grew too large, and was inte
 // brings is code, and may loop or grow without end. The goroutine of [watch.run]
 // sleeps while there is no call.
 type watch struct {
-	calls atomic.Uint64 // odd while one runs
-	ticks atomic.Int64  // that it may take
-	wake  chan struct{}
+	calls   atomic.Uint64 // odd while one runs
+	granted atomic.Int64  // the time that it may take
+	thread  atomic.Int64  // that it runs on
+	wake    chan struct{}
 
 	mu          sync.Mutex
 	session     interface{ Interrupt() } // of the call that runs
@@ -43,12 +47,15 @@ type watch struct {
 func newWatch() *watch { return &watch{wake: make(chan struct{}, 1)} }
 
 // begin notes that a call into ip begins, nil for one that is still to be made,
-// which may take the time that is granted.
+// which may take the time that is granted. The goroutine stays on its thread until
+// the end of the call.
 func (w *watch) begin(ip running, granted time.Duration) {
 	if w == nil {
 		return
 	}
-	w.ticks.Store(int64(granted / watchTick))
+	runtime.LockOSThread()
+	w.thread.Store(int64(thread()))
+	w.granted.Store(int64(granted))
 	w.mu.Lock()
 	w.session, w.interrupted = nil, false
 	if ip != nil {
@@ -77,6 +84,7 @@ func (w *watch) end() bool {
 	if w == nil {
 		return false
 	}
+	runtime.UnlockOSThread()
 	w.calls.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,7 +108,7 @@ func (w *watch) run(done <-chan struct{}) {
 	defer ticker.Stop()
 	var call uint64
 	var before usage
-	ticks, idle := 0, 0
+	idle := 0
 	grown := false
 	for {
 		select {
@@ -110,13 +118,13 @@ func (w *watch) run(done <-chan struct{}) {
 		}
 		now := w.calls.Load()
 		if now != call || now%2 == 0 {
-			if call, ticks = now, 0; grown {
+			if call = now; grown {
 				// Else the next collection would wait until as much again is used.
 				grown = false
 				debug.FreeOSMemory()
 			}
 			if idle++; now%2 == 1 {
-				idle, before = 0, used()
+				idle, before = 0, used(w.thread.Load())
 			}
 			if idle < 50 {
 				continue
@@ -131,22 +139,30 @@ func (w *watch) run(done <-chan struct{}) {
 			idle = 0
 			continue
 		}
-		ticks++
-		u := used()
+		u := used(w.thread.Load())
+		if !u.timed {
+			before.time -= watchTick
+		}
 		grown = grown || u.heap > before.heap+watchHeap || u.stacks > before.stacks+watchStacks
-		if grown || int64(ticks) >= w.ticks.Load() {
+		if grown || u.time-before.time >= time.Duration(w.granted.Load()) {
 			w.interrupt(call)
 		}
 	}
 }
 
-// usage is memory of this process in bytes.
-type usage struct{ heap, stacks uint64 }
+// usage is memory of this process in bytes, and processor time of a thread, if it is
+// known.
+type usage struct {
+	heap, stacks uint64
+	time         time.Duration
+	timed        bool
+}
 
-func used() usage {
+func used(thread int64) usage {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(s)
-	return usage{s[0].Value.Uint64(), s[1].Value.Uint64()}
+	spent, timed := processorTime(int(thread))
+	return usage{s[0].Value.Uint64(), s[1].Value.Uint64(), spent, timed}
 }
 
 // taken is an input that the session took since its record was made.

@@ -4,7 +4,10 @@ package session
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,5 +58,48 @@ func TestBrokenCallIsUndone(t *testing.T) {
 	}
 	if n, _ := i.ip.Value("n"); n != 3.0 {
 		t.Errorf("n is %v, want 3", n)
+	}
+}
+
+// interruptible is a session that notes that it was interrupted.
+type interruptible struct {
+	running
+	interrupted atomic.Bool
+}
+
+func (s *interruptible) Interrupt() { s.interrupted.Store(true) }
+
+// A machine that has much else to do is no reason to interrupt a call: what counts is
+// the processor time of its own thread.
+func TestWatchCountsProcessorTime(t *testing.T) {
+	t.Parallel()
+	if _, known := processorTime(thread()); !known {
+		t.Skip("this system does not tell the time of a thread")
+	}
+	const granted = 5 * watchTick
+	w, done := newWatch(), make(chan struct{})
+	var others sync.WaitGroup
+	var over atomic.Bool
+	defer others.Wait()
+	defer over.Store(true)
+	defer close(done)
+	others.Go(func() { w.run(done) })
+	for range 2 * runtime.GOMAXPROCS(0) {
+		others.Go(func() {
+			for !over.Load() {
+			}
+		})
+	}
+	s := &interruptible{}
+	w.begin(s, granted)
+	before, _ := processorTime(thread())
+	for !s.interrupted.Load() {
+	}
+	after, _ := processorTime(thread())
+	if !w.end() {
+		t.Error("the call does not know that it was interrupted")
+	}
+	if took := after - before; took < granted {
+		t.Errorf("interrupted after %s of processor time, want at least %s", took, granted)
 	}
 }

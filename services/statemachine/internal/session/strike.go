@@ -17,16 +17,18 @@ import (
 // its chart; each halves what the next step is granted, for as long as it is
 // remembered; and an instance with maxStrikes of them takes nothing until the oldest
 // is forgotten. By that an instance makes others wait for about half a second in an
-// hour, and further ones of its chart for a quarter of one each.
+// hour, and further ones of its chart for a quarter of one each; for twice that where
+// it is stepped in this process.
 const (
 	stepTime   = 250 * time.Millisecond
 	maxStrikes = 4
 	strikeTime = time.Hour
 )
 
-// watchTime takes the place of stepTime in this process, where it is time on the wall.
-// The limits of the kernel are reached sooner by the charts that are stepped here.
-const watchTime = 2 * time.Second
+// watchTime takes the place of stepTime in this process. A bounded chart does not come
+// near it: the kernel ends its step by its work ([scxml.Limits]), after at most a quarter
+// of a second. It is for charts that are trusted, and for what nobody has thought of.
+const watchTime = 500 * time.Millisecond
 
 // strikes are the times of the newest strikes, oldest first.
 type strikes []time.Time

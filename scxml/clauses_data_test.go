@@ -56,6 +56,11 @@ var dataClauses = []clause{
 	{section: "5.8", name: "script at load time", says: `"any <script> element that is a child of <scxml>" is evaluated "at document load time": after early data, before any state is entered`, body: `
 		<datamodel><data id="a" expr="1"/></datamodel><script>a = a + 1; var inner = b; function twice(x) { return 2 * x }</script>
 		<state id="s"><datamodel><data id="b" expr="5"/></datamodel><onentry><assign location="a" expr="twice(a)"/></onentry><transition cond="a==4 &amp;&amp; inner==5" target="pass"/><transition target="fail"/></state>`},
+	{section: "5.8", name: "functions of a script", says: `what is evaluated "at document load time" stays: functions too, whatever has become of the data that statements before them need`, events: []string{"go", "go"}, body: `
+		<datamodel><data id="cfg" expr="{limit: 3}"/></datamodel>
+		<script>'use strict'; var n = cfg.limit; let f = function() { return 7 }; class C { g() { return n } } cfg.limit.toFixed(); function h() { return 8 } var last = () => new C().g()</script>
+		<state id="s"><transition event="go" target="t"><assign location="cfg" expr="null"/></transition></state>
+		<state id="t"><transition event="go" cond="f()==7 &amp;&amp; h()==8 &amp;&amp; last()==3" target="pass"/><transition event="*" target="fail"/></state>`},
 	{section: "5.8", name: "empty script", says: `a script should have "either the 'src' attribute or child content"; one without is a program that does nothing`, body: `
 		<script/><state id="s"><onentry><script> </script><script><!-- none --></script><raise event="e"/></onentry></state>`, tells: `
 		start: enter s; raise e

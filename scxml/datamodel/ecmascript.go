@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/ast"
@@ -25,6 +26,8 @@ type ecmascript struct{ schema *schema }
 // compiled is Expr.prog of this language.
 type compiled struct {
 	program *goja.Program
+	// repeated is a script for the machines after the first, once there was one.
+	repeated atomic.Pointer[goja.Program]
 	// constant is the value of a literal, which needs no machine.
 	constant   any
 	isConstant bool
@@ -239,10 +242,27 @@ func (l *ecmascript) script(src string) *Expr {
 	}
 	l.schema.mentions(src)
 	e.usesEvent = eventName.MatchString(src)
-	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
+	tree, err := statements(src)
 	if err != nil {
 		e.Err = syntaxError(err)
 		return e
+	}
+	program, err := goja.CompileAST(tree, false)
+	if err != nil {
+		e.Err = syntaxError(err)
+		return e
+	}
+	c := &compiled{program: program}
+	c.scan(src)
+	e.prog = c
+	return e
+}
+
+// statements parses a script.
+func statements(src string) (*ast.Program, error) {
+	tree, err := parser.ParseFile(nil, "script", src, 0, parser.WithDisableSourceMaps)
+	if err != nil {
+		return nil, err
 	}
 	for i, s := range tree.Body {
 		switch s := s.(type) {
@@ -259,15 +279,40 @@ func (l *ecmascript) script(src string) *Expr {
 		v := tree.Body[i].(*ast.VariableStatement)
 		tree.DeclarationList = append(tree.DeclarationList, &ast.VariableDeclaration{Var: v.Var, List: v.List})
 	}
-	program, err := goja.CompileAST(tree, false)
-	if err != nil {
-		e.Err = syntaxError(err)
-		return e
+	return tree, nil
+}
+
+// again is a script to be run over other data than when the session began: a statement
+// that throws ends itself alone, so that the functions after it are made.
+func (c *compiled) again(src string) (*goja.Program, error) {
+	if p := c.repeated.Load(); p != nil {
+		return p, nil
 	}
-	c := &compiled{program: program}
-	c.scan(src)
-	e.prog = c
-	return e
+	tree, err := statements(src)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range tree.Body {
+		switch s := s.(type) {
+		case *ast.FunctionDeclaration:
+			continue
+		case *ast.ExpressionStatement:
+			if _, directive := s.Expression.(*ast.StringLiteral); directive {
+				continue
+			}
+		}
+		at := s.Idx0()
+		tree.Body[i] = &ast.TryStatement{
+			Try:   at,
+			Body:  &ast.BlockStatement{LeftBrace: at, List: []ast.Statement{s}, RightBrace: s.Idx1()},
+			Catch: &ast.CatchStatement{Catch: s.Idx1(), Body: &ast.BlockStatement{LeftBrace: s.Idx1(), RightBrace: s.Idx1()}},
+		}
+	}
+	program, err := goja.CompileAST(tree, false)
+	if err == nil {
+		c.repeated.Store(program)
+	}
+	return program, err
 }
 
 // scan finds the names that code could declare or assign to. Asking the global

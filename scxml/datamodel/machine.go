@@ -44,8 +44,8 @@ var builtins = func() map[string]bool {
 }()
 
 // machine returns the machine of this step, made on first use: data, then the
-// scripts of the chart for their functions, then data again, because those
-// scripts also initialise variables.
+// scripts of the chart for their functions, which may need data, then data again,
+// because those scripts also initialise variables.
 func (s *ecmaStore) machine() (*machine, error) {
 	if s.interrupted.Load() {
 		return nil, ErrInterrupted
@@ -63,8 +63,14 @@ func (s *ecmaStore) machine() (*machine, error) {
 	if s.loaded && len(s.scripts) > 0 {
 		for _, e := range s.scripts {
 			if e.Err == nil {
-				// What fails here failed when the session started, too.
-				_ = m.guard(func() error { _, err := m.vm.RunProgram(e.prog.(*compiled).program); return err })
+				// What fails is no fault: the data may be others than when the session started.
+				_ = m.guard(func() error {
+					program, err := e.prog.(*compiled).again(e.Source)
+					if err == nil {
+						_, err = m.vm.RunProgram(program)
+					}
+					return err
+				})
 			}
 		}
 		m.keepOwned()

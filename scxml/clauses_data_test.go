@@ -94,9 +94,27 @@ var dataClauses = []clause{
 		error.execution: no transition
 	`},
 	{section: "5.9.3", name: "value that cannot be kept", says: `"If a value expression does not return a legal data value", error.execution is placed, naming the location`, body: `
-		<datamodel><data id="f"/></datamodel>
-		<state id="s"><onentry><assign location="f" expr="function() {}"/></onentry>
-		<transition event="error.execution" cond="f===undefined &amp;&amp; /f/.test(_event.data.reason)" target="pass"/><transition event="*" target="fail"/></state>`},
+		<datamodel><data id="f"/><data id="m"/><data id="n" expr="0"/></datamodel>
+		<state id="s"><onentry><assign location="f" expr="function() {}"/><assign location="m" expr="[new Set([1])]"/></onentry>
+		<transition event="error.execution" cond="n==0 &amp;&amp; f===undefined &amp;&amp; /^f/.test(_event.data.reason)"><assign location="n" expr="1"/></transition>
+		<transition event="error.execution" cond="m===undefined &amp;&amp; /^m.*Set/.test(_event.data.reason)" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "5.9.3", name: "value in what a script made", says: `a function, and what has one inside, is made anew by its script: what is written into it is not kept, and error.execution names it`, events: []string{"call", "write", "cache", "add", "call"}, body: `
+		<script>var lib = {n: 0, list: [], inc: function() { return ++this.n }}; function memo() { return 1 } var seen = {all: new Set(), add: function(x) { this.all.add(x) }}; lib.self = lib</script>
+		<state id="s"><transition event="call"><log expr="lib.n + memo() + seen.all.size"/></transition><transition event="write"><script>lib.inc()</script><log expr="lib.n"/></transition>
+		<transition event="cache"><script>memo.last = 1</script></transition><transition event="add"><script>seen.add(1)</script></transition><transition event="error.execution"><log expr="_event.data.reason"/></transition></state>`, tells: `
+		start: enter s
+		call: take s->- on call; log: 1
+		write: take s->- on write; log: 1
+		  error.execution in <data>: lib cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		error.execution: take s->- on error.execution; log: lib cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		cache: take s->- on cache
+		  error.execution in <data>: memo cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		error.execution: take s->- on error.execution; log: memo cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		add: take s->- on add
+		  error.execution in <data>: seen cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		error.execution: take s->- on error.execution; log: seen cannot be kept: it belongs to a script, which makes it anew without what was written into it
+		call: take s->- on call; log: 1
+	`},
 	{section: "5.9.4", name: "ill-formed when reached", says: `a processor MAY "wait and place 'error.execution' in the internal event queue at runtime when the expressions are evaluated"`, events: []string{"go"}, body: `
 		<state id="s"><transition event="go" target="t"><assign location="1 +" expr="2"/></transition><transition event="not" cond="((" target="fail"/></state>
 		<state id="t"><transition event="error.execution" cond="/^SyntaxError/.test(_event.data.reason)" target="pass"/><transition event="*" target="fail"/></state>`},

@@ -21,7 +21,7 @@ type machine struct {
 	event goja.Value
 	// owned are the functions, and the objects holding functions, that the
 	// scripts of the chart made: they are made anew in every machine.
-	owned     map[string]goja.Value
+	owned     map[string]owned
 	domByNode map[*node]*goja.Object
 	domText   map[*goja.Object]func() XML
 	// longest is the length of the longest text that was carried in or stored,
@@ -77,7 +77,7 @@ func (s *ecmaStore) machine() (*machine, error) {
 		_ = m.guard(func() error {
 			g := m.vm.GlobalObject()
 			for _, name := range m.variables(nil) {
-				if !s.vars.has(name) && m.owned[name] == nil {
+				if !s.vars.has(name) && m.owned[name].value == nil {
 					// var makes properties that cannot be deleted.
 					if g.Delete(name) != nil {
 						_ = g.Set(name, goja.Undefined())
@@ -249,23 +249,6 @@ func (m *machine) setAll(v *variables) {
 	}
 }
 
-// keepOwned notes what the scripts of the chart made that is no data.
-func (m *machine) keepOwned() {
-	m.owned = map[string]goja.Value{}
-	for _, name := range m.variables(nil) {
-		if v := m.get(name); v != nil {
-			if _, err := m.export(v, m.store.sys.DataBytes()); errors.Is(err, errNotData) {
-				m.owned[name] = v
-			}
-		}
-	}
-}
-
-func (m *machine) isOwned(name string, v goja.Value) bool {
-	o, ok := m.owned[name]
-	return ok && o.SameAs(v)
-}
-
 // guard turns whatever comes out of goja into an error with one line.
 func (m *machine) guard(f func() error) (err error) {
 	defer func() {
@@ -414,7 +397,7 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 		}
 		path = append(path, o)
 		defer func() { path = path[:len(path)-1] }()
-		switch class := o.ClassName(); {
+		switch class := classOf(o); {
 		case class == "Array":
 			n := o.Get("length").ToInteger()
 			if n > int64(budget) {

@@ -378,6 +378,9 @@ func (s *ecmaStore) Settle() []error {
 			continue
 		}
 		if s.m.isOwned(name, v) {
+			if err := s.m.written(name); err != nil {
+				faults = append(faults, fmt.Errorf("%s cannot be kept: %w", name, err))
+			}
 			s.vars.remove(name)
 			continue
 		}

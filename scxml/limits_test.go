@@ -254,7 +254,7 @@ func TestHostileStructure(t *testing.T) {
 // An interruption ends a loop in which no script runs.
 func TestInterruptWithoutScripts(t *testing.T) {
 	t.Parallel()
-	limits := scxml.Limits{Microsteps: -1}
+	limits := scxml.Limits{Microsteps: -1, Work: -1}
 	begun := make(chan *scxml.Interpreter, 1)
 	d, err := scxml.Parse("loop", []byte(head+`<state id="a"><transition target="b"/></state><state id="b"><transition target="a"/></state></scxml>`), limits)
 	if err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,11 @@ func TestOneTraceHoldsTheWholeWay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	run(ctx, t, c, "traced")
+	for _, s := range spans.GetSpans() {
+		if strings.HasPrefix(s.Name, "grpc.health.") {
+			t.Fatalf("a question for health is traced: %s", s.Name)
+		}
+	}
 	const (
 		gateway = "chartroom.fleet.v1.FleetService/SendEvent"
 		submit  = "chartroom.statemachine.v1.StatemachineService/Submit"

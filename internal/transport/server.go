@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -30,6 +31,10 @@ const (
 	graceTime = 3 * time.Second
 )
 
+// withoutHealth keeps questions for health, which are asked all the time, out of
+// the traces.
+var withoutHealth = otelgrpc.WithFilter(filters.Not(filters.HealthCheck()))
+
 // NewServer makes a gRPC server with TLS (clients verified) and the token
 // checked on every call when s is enabled, with keep-alives and traces. opts
 // come after these; interceptors in opts run after the token was checked.
@@ -38,7 +43,7 @@ func NewServer(s Security, opts ...grpc.ServerOption) (*grpc.Server, error) {
 	all := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
-		grpc.StatsHandler(otelgrpc.NewServerHandler()),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(withoutHealth)),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
 	}

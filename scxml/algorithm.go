@@ -103,10 +103,10 @@ func (ip *Interpreter) mainEventLoop() {
 		if !w.internalQueue.empty() {
 			continue
 		}
+		if ip.settle() {
+			continue
+		}
 		if w.externalQueue.empty() {
-			if ip.settle() {
-				continue
-			}
 			return
 		}
 		ip.takeExternal(ip.keep(w.externalQueue.take()))

@@ -46,7 +46,7 @@
 //
 // # Data
 //
-// Between calls the datamodel is plain JSON. At the end of each call it is
+// Between macrosteps the datamodel is plain JSON. At the end of each macrostep it is
 // brought into that canonical form whether it is saved or not, so that a live
 // session and a restored one cannot be told apart: aliases are split, object
 // keys are sorted, functions and cycles are refused with error.execution that

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
+	"github.com/google/go-cmp/cmp"
 )
 
 // SCXML 5.10.1: _event.data has "whatever data the sending entity chose to
@@ -90,6 +91,30 @@ func TestEffectsArePlain(t *testing.T) {
 		}
 		if b, err := json.Marshal(got); err != nil || string(b) != want {
 			t.Errorf("effect %d carries %s, %v, want %s", i, b, err, want)
+		}
+	}
+}
+
+// What a macrostep leaves is what a session restored after it would have, also when the
+// next macrostep of the same call follows at once: aliases split, keys are sorted, and a
+// function is told before the next event. Only Math.random goes on.
+func TestDataSettleAfterEachMacrostep(t *testing.T) {
+	t.Parallel()
+	c := clause{events: []string{"go"}, body: `
+		<datamodel><data id="a"/><data id="b"/><data id="f"/><data id="r"/></datamodel>
+		<state id="s"><transition event="go" target="t"><script>a = {z: 1, n: 1}; b = a; f = function() {}; r = Math.random()</script><send event="own"/></transition></state>
+		<state id="t"><transition event="error.execution"><log expr="typeof f"/></transition>
+		<transition event="own"><script>a.n = 2</script><log expr="b.n + ' ' + Object.keys(b) + ' ' + (r == Math.random())"/></transition></state>`}
+	want := `
+		start: enter s
+		go: exit s; take s->t on go; enter t; raise own
+		  error.execution in <data>: f cannot be kept: it is no data: it is or contains a Function
+		error.execution: take t->- on error.execution; log: undefined
+		own: take t->- on own; log: 1 n,z false
+	`
+	for _, restore := range []bool{false, true} {
+		if diff := cmp.Diff(dedent(want), trace(t, c, restore)); diff != "" {
+			t.Errorf("restored %v (-want +got):\n%s", restore, diff)
 		}
 	}
 }

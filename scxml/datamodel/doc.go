@@ -71,7 +71,7 @@ const (
 
 // System is what expressions may know beside the data.
 type System interface {
-	// Now is what the clock shows; Seed seeds Math.random for a step.
+	// Now is what the clock shows; Seed seeds Math.random for a call.
 	Now() time.Time
 	Seed() uint64
 	// In is the predicate In(id).
@@ -128,7 +128,7 @@ type Store interface {
 	Each(array *Expr, item, index string, body func() error) error
 	// SetEvent binds _event; nil unbinds it. The store keeps ev until then.
 	SetEvent(ev *Event)
-	// Settle ends a step: it brings the data into canonical form and says
+	// Settle ends a macrostep: it brings the data into canonical form and says
 	// which locations had to be made undefined, and why. Beyond the limit of the
 	// [Meter] it stops: Discard then.
 	Settle() []error

@@ -339,17 +339,18 @@ func (s *ecmaStore) SetEvent(ev *Event) {
 	if ev == nil && s.meter != nil {
 		s.meter = nil // the call is over, or begins
 	}
+	if ev == nil {
+		s.random = nil
+	}
 }
 
 // Settle reads back what the machine may have changed and drops the machine.
 func (s *ecmaStore) Settle() []error {
-	defer s.split()
+	defer s.drop()
 	if s.m == nil {
-		s.random = nil
 		return nil
 	}
 	var faults []error
-	defer s.Discard()
 	if !s.all && len(s.changed) == 0 {
 		return nil
 	}
@@ -403,13 +404,17 @@ func (s *ecmaStore) Settle() []error {
 }
 
 func (s *ecmaStore) Discard() {
+	s.meter, s.random = nil, nil
+	s.drop()
+}
+
+// drop drops the machine.
+func (s *ecmaStore) drop() {
 	s.split()
-	s.meter = nil
 	if s.m == nil {
-		s.random = nil
 		return
 	}
-	s.m, s.all, s.changed, s.touched, s.random = nil, false, nil, nil, nil
+	s.m, s.all, s.changed, s.touched = nil, false, nil, nil
 	s.running.Store(nil)
 }
 
@@ -433,7 +438,7 @@ func (s *ecmaStore) Interrupt() {
 	}
 }
 
-// float gives Math.random for this step.
+// float gives Math.random for this call.
 func (s *ecmaStore) float() float64 {
 	if s.random == nil {
 		s.random = rand.New(rand.NewPCG(s.sys.Seed(), 0x9e3779b97f4a7c15))

@@ -219,15 +219,15 @@ func (o *Oracle) mainEventLoop() {
 		if len(o.internalQueue) > 0 {
 			continue
 		}
+		// The datamodel becomes canonical here, which may fail.
+		faults := o.data.Settle()
+		for _, err := range faults {
+			o.raiseFault(execution("data", scxml.Position{}, err))
+		}
+		if len(faults) > 0 {
+			continue
+		}
 		if len(o.externalQueue) == 0 {
-			// The datamodel becomes canonical here, which may fail.
-			faults := o.data.Settle()
-			for _, err := range faults {
-				o.raiseFault(execution("data", scxml.Position{}, err))
-			}
-			if len(faults) > 0 {
-				continue
-			}
 			return
 		}
 		ev := o.externalQueue[0]

@@ -79,6 +79,11 @@ func TestFindings(t *testing.T) {
 		{"admit of another namespace", `<state id="a" xmlns:o="urn:o" o:admit="queue"/>`, `warning: admit is in namespace "urn:o"`},
 		{"attribute", `<state id="a"><transition evnt="x" target="a" event="y"/></state>`, `error: <transition> has no attribute evnt`},
 		{"In", `<state id="a"><transition event="x" cond="In('nowhere')"/></state>`, `error: In("nowhere"): there is no such state`},
+		{"loop", `<state id="a"><onentry><foreach array="[1]" item="1x"/></onentry></state>`, `2:24: error: item "1x" is not the name of a variable`},
+		{"loop over a keyword", `<state id="a"><onentry><foreach array="[1]" item="i" index="class"/></onentry></state>`, `error: index "class" is not the name of a variable`},
+		{"loop over a system variable", `<state id="a"><onentry><foreach array="[1]" item="_event"/></onentry></state>`, `error: item "_event" is not the name of a variable`},
+		{"loop over a location", `<state id="a"><onentry><foreach array="[1]" item="a.b"/></onentry></state>`, `error: item "a.b" is not the name of a variable`},
+		{"loop with names", `<state id="a"><onentry><foreach array="[1]" item="größe$" index="_i"/></onentry></state>`, ""},
 		{"location", `<state id="a"><onentry><assign location="d.x" expr="1"/></onentry></state>`, `warning: location "d.x": nothing declares d`},
 		{"location in a script", `<script>var d = {}</script><state id="a"><onentry><assign location="d.x" expr="1"/></onentry></state>`, ""},
 		{"delay", `<state id="a"><onentry><send event="x" delay="5"/></onentry></state>`, `error: delay "5" is no time`},
@@ -124,6 +129,28 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNullDatamodel: In() is all that its conditions have.
+func TestNullDatamodel(t *testing.T) {
+	t.Parallel()
+	for cond, want := range map[string]string{
+		"In('a')":         "",
+		"In(a)":           "",
+		" In ( 'other') ": `2:15: error: In("other"): there is no such state`,
+		"In(other)":       `2:15: error: In("other"): there is no such state`,
+		"true":            `2:15: error: cond "true": the null datamodel knows only In('id')`,
+	} {
+		doc := `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="null">` + "\n" +
+			`<state id="a"><transition event="x" cond="` + cond + `" target="a"/><transition event="x"/></state></scxml>`
+		var got []string
+		for _, f := range lint.Document("f", []byte(doc), scxml.Options{}) {
+			got = append(got, strings.TrimPrefix(f.String(), "f:"))
+		}
+		if s := strings.Join(got, "; "); want == "" && s != "" || !strings.HasPrefix(s, want) || len(got) > 1 {
+			t.Errorf("%s: findings %s, want %s", cond, s, want)
+		}
 	}
 }
 

@@ -30,7 +30,10 @@ var attributes = map[string]string{
 var expressions = []string{"expr", "cond", "eventexpr", "targetexpr", "typeexpr", "delayexpr", "srcexpr", "sendidexpr", "array", "location"}
 
 var (
-	inCall    = regexp.MustCompile(`\bIn\(\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\)`)
+	inCall = regexp.MustCompile(`\bIn\(\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\)`)
+	// nullIn is the whole condition of the null datamodel (SCXML B.1).
+	nullIn    = regexp.MustCompile(`^\s*In\s*\(\s*(?:'([^']*)'|"([^"]*)"|([^\s'"()]+))\s*\)\s*$`)
+	variable  = regexp.MustCompile(`^[\p{L}_$][\p{L}\p{N}_$]*$`)
 	firstName = regexp.MustCompile(`^\s*([\p{L}_$][\p{L}\p{N}_$]*)`)
 	words     = regexp.MustCompile(`[\p{L}_$][\p{L}\p{N}_$]*`)
 )
@@ -70,6 +73,9 @@ func (l *linter) names() {
 		}
 		if l.ecmascript {
 			l.expressionsOf(e, declared)
+			l.variablesOf(e)
+		} else if m := nullIn.FindStringSubmatch(attr(e, "cond")); m != nil {
+			l.unknownState(e, m[1]+m[2]+m[3])
 		}
 		switch id := attr(e, "id"); e.Name {
 		case "state", "parallel", "final", "history":
@@ -120,9 +126,7 @@ func (l *linter) expressionsOf(e *scxml.Element, declared map[string]bool) {
 			continue
 		}
 		for _, m := range inCall.FindAllStringSubmatch(v, -1) {
-			if id := m[1] + m[2]; l.doc.State(id) == nil {
-				l.find(e.Position, Error, RuleUnknown, "In(%q): there is no such state", id)
-			}
+			l.unknownState(e, m[1]+m[2])
 		}
 	}
 	for _, n := range []string{"location", "idlocation"} {
@@ -146,6 +150,34 @@ func (l *linter) expressionsOf(e *scxml.Element, declared map[string]bool) {
 		}
 	}
 }
+
+// unknownState looks at a state that In() asks for.
+func (l *linter) unknownState(e *scxml.Element, id string) {
+	if l.doc.State(id) == nil {
+		l.find(e.Position, Error, RuleUnknown, "In(%q): there is no such state", id)
+	}
+}
+
+// variablesOf looks at the names that a loop gives to variables.
+func (l *linter) variablesOf(e *scxml.Element) {
+	if e.Name != "foreach" {
+		return
+	}
+	for _, n := range []string{"item", "index"} {
+		name := attr(e, n)
+		if name == "" && n == "index" {
+			continue
+		}
+		_, err := parser.ParseFile(nil, "", "'use strict'; var "+name, 0, parser.WithDisableSourceMaps)
+		if err != nil || !variable.MatchString(name) || slices.Contains(taken, name) {
+			l.find(e.Position, Error, RuleScript, "%s %q is not the name of a variable: the loop fails, with error.execution", n, name)
+		}
+	}
+}
+
+// taken are names that no chart can give a value: the system variables (SCXML 5.10), In, and
+// the constants of ECMAScript.
+var taken = []string{"_event", "_sessionid", "_name", "_ioprocessors", "_x", "In", "NaN", "Infinity", "undefined"}
 
 // unsaved names the part of an expression's value that no snapshot can hold;
 // empty if there is none for certain.

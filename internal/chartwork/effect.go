@@ -3,6 +3,7 @@
 package chartwork
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,10 +17,14 @@ type Effect struct{ scxml.Effect }
 
 // MarshalJSON implements json.Marshaler.
 func (e Effect) MarshalJSON() ([]byte, error) {
-	b, err := json.Marshal(plainEffect(e.Effect))
-	if err != nil {
+	// Not json.Marshal, which writes & as \u0026: no encoder around takes that back.
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(plainEffect(e.Effect)); err != nil {
 		return nil, err
 	}
+	b := bytes.TrimSpace(text.Bytes())
 	head := fmt.Sprintf(`{"kind":%q`, e.Kind())
 	if len(b) > 2 {
 		head += ","

@@ -117,6 +117,18 @@ func TestChartLint(t *testing.T) {
 	}
 }
 
+// TestChartRunWritesPlainText: what a chart sends stands in the output as it is, not
+// escaped for HTML.
+func TestChartRunWritesPlainText(t *testing.T) {
+	t.Parallel()
+	chart := filepath.Join(files(t, map[string]string{"c.scxml": `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0"><datamodel><data id="d" expr="'&lt;a&amp;b>'"/></datamodel>
+		<state id="s"><onentry><log expr="d"/><send type="t" target="http://h/?a=1&amp;b=2" event="e"><param name="&lt;p>" expr="d"/></send></onentry></state></scxml>`}), "c.scxml")
+	code, out, fault := run(t, nil, "", "chart", "run", chart)
+	if code != 0 || strings.Contains(out, `\u00`) || strings.Count(out, "<a&b>") != 4 || !strings.Contains(out, "a=1&b=2") {
+		t.Errorf("exit code %d (%s), output without escapes wanted:\n%s", code, fault, out)
+	}
+}
+
 func TestChartRun(t *testing.T) {
 	t.Parallel()
 	chart := filepath.Join(files(t, map[string]string{"door.scxml": doorChart}), "door.scxml")

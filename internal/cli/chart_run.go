@@ -246,6 +246,12 @@ func (t *tryRun) handle(ctx context.Context, line []byte) error {
 		return nil
 	}
 	in, err := t.parse(line)
+	var after time.Duration
+	if err == nil && in.After != "" {
+		if after, err = time.ParseDuration(in.After); err != nil || after < 0 {
+			err = usagef("line %d: after %q is no duration such as 1.5s", t.line, in.After)
+		}
+	}
 	if err != nil {
 		if t.terminal && !errors.Is(err, io.EOF) {
 			fmt.Fprintln(t.app.env.Stdout, err)
@@ -255,19 +261,15 @@ func (t *tryRun) handle(ctx context.Context, line []byte) error {
 	}
 	advance := t.catchUp()
 	if in.After != "" {
-		d, err := time.ParseDuration(in.After)
-		if err != nil || d < 0 {
-			return usagef("line %d: after %q is no duration such as 1.5s", t.line, in.After)
-		}
 		if t.real {
 			select {
-			case <-time.After(d):
+			case <-time.After(after):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 			advance = t.catchUp()
 		} else {
-			advance = d
+			advance = after
 		}
 	}
 	var ev *chartwork.Event
@@ -322,8 +324,7 @@ func (t *tryRun) call(ctx context.Context, op string, in any) error {
 	err := t.work.Call(ctx, op, in, &r)
 	if errors.Is(err, sandbox.ErrBroken) {
 		if !t.terminal {
-			b, _ := json.Marshal(map[string]any{"fault": err.Error()})
-			fmt.Fprintf(t.app.env.Stdout, "%s\n", b)
+			_ = t.encode(map[string]any{"fault": err.Error()})
 		}
 		return fmt.Errorf("the session is lost: %w", err)
 	}
@@ -348,9 +349,14 @@ func (t *tryRun) show(s chartwork.Step) error {
 		return err
 	}
 	s.Text = ""
+	return t.encode(s)
+}
+
+// encode writes a line of JSON.
+func (t *tryRun) encode(v any) error {
 	e := json.NewEncoder(t.app.env.Stdout)
 	e.SetEscapeHTML(false)
-	return e.Encode(s)
+	return e.Encode(v)
 }
 
 // prompt offers the events that have a transition.

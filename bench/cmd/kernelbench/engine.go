@@ -24,9 +24,10 @@ type session interface {
 // engine is something that runs charts.
 type engine struct {
 	name string
-	// charts are those that it can run.
-	charts []string
-	start  func(c charts.Chart) (session, error)
+	// charts are those that it can run. without says of the others why not.
+	charts  []string
+	without map[string]string
+	start   func(c charts.Chart) (session, error)
 	// snapshots says how sessions are saved; nil if they are not.
 	snapshots func(c charts.Chart, s session) (take func() int, restore func() session)
 }

@@ -91,6 +91,11 @@ type contender struct {
 	run    func(charts.Chart, time.Duration) (sample, error)
 }
 
+// engines are those that run in this process, ours first.
+func engines() []engine {
+	return []engine{ours("chartroom", false), ours("chartroom-notrace", true), looplab, statelessEngine, switched, gojaEngine}
+}
+
 func run(ctx context.Context, c config) error {
 	if c.peers == "" {
 		dir, err := findPeers()
@@ -102,7 +107,7 @@ func run(ctx context.Context, c config) error {
 	if err := install(ctx, c.peers); err != nil {
 		return err
 	}
-	inGo := []engine{ours("chartroom", false), ours("chartroom-notrace", true), looplab, statelessEngine, switched, gojaEngine}
+	inGo := engines()
 	var all []contender
 	for _, e := range inGo {
 		all = append(all, contender{e.name, e.charts, e.run})

@@ -12,6 +12,12 @@ import (
 	"github.com/qmuntal/stateless"
 )
 
+// Why an engine does not run a chart.
+const (
+	noRegions = "it has no regions that take one event together"
+	noScript  = "it evaluates expressions, and this chart has none"
+)
+
 // edges are a chart's transitions by source, flattened where an engine knows no
 // hierarchy.
 type edges map[string]map[string]string
@@ -104,6 +110,10 @@ func flatMachines(machine func(c charts.Chart, initial string, e edges) session)
 var looplab = engine{
 	name:   "looplab",
 	charts: []string{"toggle", "lifecycle", "parallel4-one"},
+	without: map[string]string{
+		"parallel4-all": noRegions,
+		"guard":         "it has no conditions that choose between transitions of one event",
+	},
 	start: flatMachines(func(c charts.Chart, initial string, e edges) session {
 		var events fsm.Events
 		for source, targets := range e {
@@ -131,6 +141,9 @@ func (s *looplabSession) configuration() []string { return []string{s.machine.Cu
 var statelessEngine = engine{
 	name:   "stateless",
 	charts: []string{"toggle", "lifecycle", "parallel4-one", "guard"},
+	without: map[string]string{
+		"parallel4-all": noRegions,
+	},
 	start: func(c charts.Chart) (session, error) {
 		if c.Name == "guard" {
 			return guardStateless(c), nil
@@ -211,6 +224,11 @@ func (s *statelessSession) configuration() []string {
 var switched = engine{
 	name:   "switch",
 	charts: []string{"toggle", "lifecycle"},
+	without: map[string]string{
+		"parallel4-one": "it would be four switches, and a choice of one of them",
+		"parallel4-all": noRegions,
+		"guard":         "it is a function of state and event alone, without data",
+	},
 	start: func(c charts.Chart) (session, error) {
 		if c.Name == "toggle" {
 			return &switchSession{state: "dark", next: nextToggle, events: c.Events}, nil
@@ -315,6 +333,12 @@ func nextAlive(state, event string) string {
 var gojaEngine = engine{
 	name:   "goja",
 	charts: []string{"guard"},
+	without: map[string]string{
+		"toggle":        noScript,
+		"lifecycle":     noScript,
+		"parallel4-one": noScript,
+		"parallel4-all": noScript,
+	},
 	start: func(charts.Chart) (session, error) {
 		vm := goja.New()
 		s := &gojaSession{vm: vm, state: "up"}

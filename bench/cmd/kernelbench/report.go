@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/chartroom/chartroom/bench/charts"
 )
 
 // goal is a ratio that the kernel is to reach.
@@ -137,7 +139,7 @@ after its start and %d events; snapshots are taken and restored as text or bytes
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells(rows, r), " | "))
 	}
-	b.WriteString("\nGoals:\n\n")
+	b.WriteString("\n" + leftOut(engines()) + "\nGoals:\n\n")
 	for _, line := range verdicts(rows) {
 		b.WriteString("- " + line + "\n")
 	}
@@ -146,6 +148,20 @@ after its start and %d events; snapshots are taken and restored as text or bytes
 	}
 	b.WriteString("\nReading and compiling a chart, and laying out its drawing, in processor time. Charts of more than some hundred states are drawn without the\n" +
 		"layout kernel, which takes more than their square in time.\n\n" + sizeTable(sizes))
+	return b.String()
+}
+
+// leftOut says which rows the table does not have, and why.
+func leftOut(all []engine) string {
+	var b strings.Builder
+	b.WriteString("Rows that are not there:\n\n")
+	for _, e := range all {
+		for _, c := range charts.All {
+			if why, ok := e.without[c.Name]; ok {
+				fmt.Fprintf(&b, "- %s on %s: %s.\n", e.name, c.Name, why)
+			}
+		}
+	}
 	return b.String()
 }
 

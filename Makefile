@@ -9,7 +9,7 @@ export CHARTROOM_REQUIRE ?= engine,redis,browser,compose
 # Built and not `go run`, which does not pass a signal on.
 STAGES := GOWORK=off go build -C tools -o ../bin/tools/stages ./cmd/stages && exec bin/tools/stages
 
-.PHONY: help build demo test bootstrap unit lint generate verify-generated race browser e2e faults conformance bench images compose-up compose-down clean
+.PHONY: help build demo test bootstrap unit lint generate verify-generated race browser e2e faults conformance fuzz bench images compose-up compose-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ faults: ## Run the three demos with a fault built in: each must be found out
 
 conformance: ## Run the SCXML conformance suites named by CHARTROOM_CONFORMANCE
 	@$(STAGES) -only conformance
+
+fuzz: ## Look for inputs that break the kernel (FUZZTIME=20s a target, CHECKS=1000 a property, SEED)
+	@scripts/fuzz
 
 bench: build ## Measure against the yardsticks, run in the same minute
 	@scripts/bench

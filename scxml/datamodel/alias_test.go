@@ -60,10 +60,19 @@ func TestAliasesMeanTheSame(t *testing.T) {
 				t.Fatalf("%q: quickly %s, by the machine %s\ndata %v", told, got, want, data)
 			}
 		}
+		// Without scripts and parts of objects, whole steps need no machine.
+		plain, from := rapid.Bool().Draw(t, "plain"), places
+		if plain {
+			from = places[:4]
+		}
 		for range rapid.IntRange(1, 12).Draw(t, "length") {
-			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			what := rapid.IntRange(0, 9).Draw(t, "what")
+			if plain && what == 6 {
+				what = 9
+			}
+			switch what {
 			case 0, 1, 2, 3, 4:
-				loc, v := rapid.SampledFrom(places).Draw(t, "place"), rapid.SampledFrom(values).Draw(t, "value")
+				loc, v := rapid.SampledFrom(from).Draw(t, "place"), rapid.SampledFrom(values).Draw(t, "value")
 				both(loc+" = "+v, func(s *ecmaStore, all map[string]*Expr) string {
 					return fmt.Sprint(s.Assign(all["place "+loc], all["value "+v]))
 				})

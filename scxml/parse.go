@@ -3,10 +3,8 @@
 package scxml
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
@@ -15,7 +13,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf16"
 )
 
 // Parse reads an SCXML document. name is used in messages only. A document that
@@ -50,28 +47,24 @@ const maxAttributes = 1000
 
 // readElements reads the XML into a tree. It knows nothing of SCXML.
 func readElements(name string, doc []byte, l Limits) (*Element, error) {
-	doc, wide := decodeUTF16(bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf")))
+	fail := func(p Position, format string, args ...any) error {
+		return &SyntaxError{Name: name, Position: p, Message: fmt.Sprintf(format, args...)}
+	}
+	doc, err := decode(doc)
+	if err != nil {
+		return nil, fail(Position{1, 1}, "%v", err)
+	}
 	d := xml.NewDecoder(bytes.NewReader(doc))
 	d.Strict = true
-	d.CharsetReader = func(label string, in io.Reader) (io.Reader, error) {
-		switch charset := strings.ToLower(label); {
-		case charset == "us-ascii", charset == "ascii", wide && strings.HasPrefix(charset, "utf-16"):
-			return in, nil
-		case charset == "iso-8859-1", charset == "latin1":
-			return latin1{bufio.NewReader(in)}, nil
-		}
-		return nil, fmt.Errorf("encoding %q is not supported, use UTF-8", label)
-	}
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	var root *Element
 	var open []*Element
 	declared := namespaces{}
 	count := 0
-	fail := func(p Position, format string, args ...any) error {
-		return &SyntaxError{Name: name, Position: p, Message: fmt.Sprintf(format, args...)}
-	}
 	for {
 		line, column := d.InputPos()
 		at := Position{line, column}
+		begin := d.InputOffset()
 		tok, err := d.Token()
 		if errors.Is(err, io.EOF) {
 			break
@@ -86,6 +79,7 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			}
 			return nil, fail(Position{line, column}, "%s", msg)
 		}
+		written := doc[begin:d.InputOffset()]
 		switch t := tok.(type) {
 		case xml.ProcInst:
 			if strings.EqualFold(t.Target, "xml") && at != (Position{1, 1}) {
@@ -106,10 +100,18 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			if len(t.Attr) > maxAttributes {
 				return nil, fail(at, "more than %d attributes", maxAttributes)
 			}
+			values, err := attributeValues(written, len(t.Attr))
+			if err != nil {
+				return nil, fail(at, "%v", err)
+			}
 			e := &Element{Space: t.Name.Space, Name: t.Name.Local, Position: at}
-			for _, a := range t.Attr {
+			for i, a := range t.Attr {
+				a.Value = normalized(a.Value, values[i])
 				if a.Name.Space == "" && a.Name.Local == "xmlns" {
 					a.Name = xml.Name{Space: "xmlns"}
+				}
+				if err := declaration(a); err != nil {
+					return nil, fail(at, "%v", err)
 				}
 				for _, b := range e.Attrs {
 					if b.Space == a.Name.Space && b.Name == a.Name.Local {
@@ -134,10 +136,13 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) == 0 {
-				if len(bytes.TrimSpace(t)) > 0 {
+				if len(bytes.Trim(written, blanks)) > 0 {
 					return nil, fail(at, "text outside of the root element")
 				}
 				continue
+			}
+			if err := references(written); err != nil {
+				return nil, fail(at, "%v", err)
 			}
 			p := open[len(open)-1]
 			if n := len(p.Children); n > 0 && p.Children[n-1].Element == nil {
@@ -151,50 +156,6 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 		return nil, fail(Position{1, 1}, "no root element")
 	}
 	return root, nil
-}
-
-// decodeUTF16 turns a document in UTF-16 into UTF-8, as every XML processor must (XML
-// 1.0, 4.3.3). It is known by its byte order mark, or by its first < (appendix F).
-func decodeUTF16(doc []byte) (utf8 []byte, was bool) {
-	var order binary.ByteOrder = binary.LittleEndian
-	begins := func(with string) bool { return bytes.HasPrefix(doc, []byte(with)) }
-	switch {
-	case begins("\xff\xfe"):
-		doc = doc[2:]
-	case begins("\xfe\xff"):
-		order, doc = binary.BigEndian, doc[2:]
-	case begins("<\x00"):
-	case begins("\x00<"):
-		order = binary.BigEndian
-	default:
-		return doc, false
-	}
-	units := make([]uint16, 0, len(doc)/2)
-	for ; len(doc) >= 2; doc = doc[2:] {
-		units = append(units, order.Uint16(doc))
-	}
-	return []byte(string(utf16.Decode(units))), true
-}
-
-// latin1 reads ISO-8859-1, whose bytes are code points, as UTF-8.
-type latin1 struct{ in *bufio.Reader }
-
-func (l latin1) Read(p []byte) (int, error) {
-	n := 0
-	for n+2 <= len(p) {
-		b, err := l.in.ReadByte()
-		if err != nil {
-			if n > 0 {
-				return n, nil
-			}
-			return 0, err
-		}
-		n += copy(p[n:], string(rune(b)))
-		if l.in.Buffered() == 0 {
-			break
-		}
-	}
-	return n, nil
 }
 
 // namespaces are those in force, with the prefixes that stand for them, the
@@ -235,7 +196,7 @@ func (n namespaces) prefix(space string) string {
 func (n namespaces) unbound(e *Element) (prefix string, found bool) {
 	declared := func(space string) bool {
 		switch space {
-		case "", "xmlns", "xml", "http://www.w3.org/XML/1998/namespace":
+		case "", "xmlns", "xml", xmlNamespace:
 			return true
 		}
 		return len(n[space]) > 0
@@ -342,7 +303,7 @@ func (e *Element) write(b *strings.Builder, scope map[string]string) {
 		case "":
 			attribute(b, a.Name, a.Value)
 		case "xmlns":
-		case "xml", "http://www.w3.org/XML/1998/namespace":
+		case "xml", xmlNamespace:
 			attribute(b, "xml:"+a.Name, a.Value)
 		default:
 			prefix := a.prefix

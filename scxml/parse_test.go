@@ -31,6 +31,23 @@ func TestParseRefuses(t *testing.T) {
 		{"encoding of nobody", "<?xml version=\"1.0\" encoding=\"x-own\"?>" + head + `<state id="a"/></scxml>`, "1:", `encoding "x-own" is not supported`},
 		{"late XML declaration", "\n<?xml version=\"1.0\"?>" + head + `<state id="a"/></scxml>`, "2:1", "at the beginning"},
 		{"XML declaration inside", head + `<state id="a"><?xml version="1.0"?></state></scxml>`, "", "at the beginning"},
+		{"XML declaration of nothing", `<?xml?>` + head + `<state/></scxml>`, "1:1", "declaration is not well-formed"},
+		{"XML declaration without version", `<?xml encoding="UTF-8"?>` + head + `<state/></scxml>`, "1:1", "declaration is not well-formed"},
+		{"XML declaration in another order", `<?xml encoding="UTF-8" version="1.0"?>` + head + `<state/></scxml>`, "1:1", "declaration is not well-formed"},
+		{"standalone that is none", `<?xml version="1.0" standalone="maybe"?>` + head + `<state/></scxml>`, "1:1", "declaration is not well-formed"},
+		{"ISO-8859-1 in UTF-16", "\xff\xfe" + inUTF16(`<?xml version="1.0" encoding="ISO-8859-1"?>`+head+`<state/></scxml>`), "1:1", "not that of the document"},
+		{"half a character", "\xff\xfe" + inUTF16(head+`<state/></scxml>`) + " ", "1:1", "half a character"},
+		{"half of a pair", "\xff\xfe" + inUTF16(head+`<state id="`) + "\x00\xd8" + inUTF16(`"/></scxml>`), "1:1", "half of a surrogate pair"},
+		{"no blank between attributes", head + "\n<state id=\"a\"initial=\"b\"><state id=\"b\"/></state></scxml>", "2:1", "no blank between"},
+		{"reference to half of a pair", head + "<state><onentry>\n<log label=\"&#xD800;\"/></onentry></state></scxml>", "2:1", "&#xD800; is no character"},
+		{"reference to half of a pair in text", head + `<datamodel><data id="d">&#057343;</data></datamodel><state/></scxml>`, "1:", "&#057343; is no character"},
+		{"CDATA after the root", head + `<state/></scxml><![CDATA[ ]]>`, "1:", "text outside of the root"},
+		{"reference after the root", head + `<state/></scxml>&#32;`, "1:", "text outside of the root"},
+		{"xml declared anew", head + `<state xmlns:xml="urn:x"/></scxml>`, "1:", "xml stands for"},
+		{"xml by another name", head + `<state xmlns:x="http://www.w3.org/XML/1998/namespace"/></scxml>`, "1:", "xml stands for"},
+		{"xmlns declared", head + `<state xmlns:xmlns="urn:x"/></scxml>`, "1:", "xmlns cannot be declared"},
+		{"xmlns by another name", head + `<state xmlns:x="http://www.w3.org/2000/xmlns/"/></scxml>`, "1:", "xmlns cannot be declared"},
+		{"prefix of nothing", head + `<state xmlns:p=""/></scxml>`, "1:", "declared for no namespace"},
 		{"two roots", head + `<state id="a"/></scxml><scxml/>`, "1:", "more than one root"},
 		{"root without a namespace", `<scxml version="1.0"><state id="a"/></scxml>`, "1:1", `write <scxml xmlns="http://www.w3.org/2005/07/scxml">`},
 		{"attribute twice", head + "\n<state id=\"a\" id=\"b\"/></scxml>", "2:", "twice"},
@@ -56,6 +73,25 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("got %q, want %q at %s", err, tt.want, tt.at)
 			}
 		})
+	}
+}
+
+// inUTF16 gives ASCII in UTF-16.
+func inUTF16(text string) string { return strings.Join(strings.Split(text, ""), "\x00") + "\x00" }
+
+// XML 1.0, 3.3.3: a line break or a tab that stands in an attribute is a blank, one that
+// a reference stands for is itself. What is no reference, in CDATA and comments, may say
+// anything.
+func TestParseAttributeValues(t *testing.T) {
+	t.Parallel()
+	d, err := scxml.Parse("x", []byte("<?xml version='1.0' standalone = \"yes\" ?>\n"+head+"<state id='a' \n xmlns:xml='http://www.w3.org/XML/1998/namespace'\tinitial=\"b\">"+
+		"<transition cond=\"x\r\n&amp;&amp;\ty == '\"\n event='e&#10;f\n g'/><state id=\"b\"/><!-- &#xD800; --><transition event=\"q\"><script><![CDATA[a='x'\n+\"&#xD800;\"]]></script></transition></state></scxml>\n<!-- end -->\n"), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := d.State("a").Transitions[0]
+	if v, _ := x.Element.Attribute("", "event"); x.Cond != "x && y == '" || v != "e\nf  g" {
+		t.Errorf("cond is %q, event %q", x.Cond, v)
 	}
 }
 
@@ -177,7 +213,7 @@ func FuzzParse(f *testing.F) {
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	const text = `<scxml xmlns="http://www.w3.org/2005/07/scxml" version=" 1.0 "><state id="größe"/></scxml>`
-	wide := func(order binary.AppendByteOrder, mark uint16) []byte {
+	encoded := func(order binary.AppendByteOrder, mark uint16) []byte {
 		out := order.AppendUint16(nil, mark)
 		for _, unit := range utf16.Encode([]rune(`<?xml version="1.0" encoding="UTF-16"?>` + text)) {
 			out = order.AppendUint16(out, unit)
@@ -190,8 +226,8 @@ func TestEncodings(t *testing.T) {
 	}
 	for name, doc := range map[string][]byte{
 		"UTF-8": []byte(text), "UTF-8 with mark": []byte("\ufeff" + text), "ISO-8859-1": latin,
-		"UTF-16LE": wide(binary.LittleEndian, 0xfeff), "UTF-16BE": wide(binary.BigEndian, 0xfeff),
-		"UTF-16LE without mark": wide(binary.LittleEndian, 0xfeff)[2:], "UTF-16BE without mark": wide(binary.BigEndian, 0xfeff)[2:],
+		"UTF-16LE": encoded(binary.LittleEndian, 0xfeff), "UTF-16BE": encoded(binary.BigEndian, 0xfeff),
+		"UTF-16LE without mark": encoded(binary.LittleEndian, 0xfeff)[2:], "UTF-16BE without mark": encoded(binary.BigEndian, 0xfeff)[2:],
 	} {
 		d, err := scxml.Parse(name, doc, scxml.Limits{})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -128,6 +129,23 @@ func TestParseWords(t *testing.T) {
 	}
 	if _, err := scxml.Compile(d, scxml.Options{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// So it is around a URI and the name of a parameter.
+func TestParseURIs(t *testing.T) {
+	t.Parallel()
+	ip := begin(t, strings.Replace(head, ">", ` name=" n ">`, 1)+`<state id="s"><onentry><send target=" #_internal " event="x"><param name="&#10;p " expr="_name"/></send></onentry>
+		<transition event="x" cond="_event.data.p == 'n'" target="t"/></state><state id="t"/></scxml>`, scxml.Options{})
+	if got := ip.Configuration(); !slices.Equal(got, []string{"t"}) {
+		t.Errorf("it is in %v, want t", got)
+	}
+	d, err := scxml.Parse("x", []byte(head+`<state id="s"><invoke src=" there&#9;"/></state></scxml>`), scxml.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if src, _ := d.State("s").Invokes[0].Attribute("", "src"); src != "there" {
+		t.Errorf("src is %q", src)
 	}
 }
 

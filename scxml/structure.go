@@ -123,11 +123,11 @@ func (b *builder) build(root *Element) (*Document, error) {
 }
 
 // collapse drops the white space around the attributes of e whose types in the schema
-// are words: it does not belong to the value (XML Schema, 4.3.6).
+// are words or URIs: it does not belong to the value (XML Schema, 4.3.6).
 func (e *Element) collapse() {
 	for i, a := range e.Attrs {
 		switch a.Name {
-		case "autoforward", "binding", "datamodel", "id", "sendid", "type", "version":
+		case "autoforward", "binding", "datamodel", "id", "name", "sendid", "src", "target", "type", "version":
 			if a.Space == "" {
 				e.Attrs[i].Value = strings.TrimSpace(a.Value)
 			}

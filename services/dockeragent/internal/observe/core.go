@@ -94,6 +94,8 @@ type Told struct {
 	Engine string `json:"engine,omitempty"`
 	// StartedBy is the command of ours that a start was put down to last.
 	StartedBy string `json:"startedBy,omitempty"`
+	// EndedBy is the command of ours that the end of a run was put down to last.
+	EndedBy string `json:"endedBy,omitempty"`
 	// Ready and Cursor are the channel's: the run whose application was ready.
 	Ready string `json:"ready,omitempty"`
 }

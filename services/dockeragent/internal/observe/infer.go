@@ -34,6 +34,9 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 		}
 	}
 	id, verb := k.cause(now, "stop", "kill", "remove")
+	if id != "" {
+		t.EndedBy = id
+	}
 	signals := append([]int{}, k.signals...)
 	shutdown := k.cut && !k.vouched && !c.beforeShutdown(finished)
 	// A signal that ended it and did not come through the engine.

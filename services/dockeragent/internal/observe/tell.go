@@ -179,9 +179,13 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // cause returns the id and verb of our newest command of one of the verbs that is
-// under way or ended a moment ago; "" when there is none.
+// under way or ended a moment ago; "" when there is none. A command ends one run:
+// it says nothing of the next.
 func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
 	for _, o := range slices.Backward(k.commands) {
+		if o.id == k.told.EndedBy && k.told.live() {
+			break
+		}
 		if slices.Contains(verbs, o.verb) && (o.ended.IsZero() || now.Sub(o.ended) <= attribution) {
 			return o.id, o.verb
 		}

@@ -49,7 +49,7 @@ var (
 		Enable, Instance, Chart, Snapshot, SnapshotPolicy, RestartMax, RestartBackoff, Unhealthy, BreakerTimeout, BreakerQueue,
 		RecoverImage, StartTimeout, StopTimeout,
 	}
-	ours = []string{Command, Recovery, "chartroom.demo", "chartroom.test"}
+	ours = []string{Command, Recovery, "chartroom.demo", "chartroom.test", "chartroom.cache"}
 )
 
 // Severities of findings.
@@ -240,7 +240,7 @@ func (p *parser) unknown() {
 			}
 		}
 		if best == "" {
-			p.find("label.unknown", Error, "remove it; known are "+strings.Join(keys, ", "), "label %s is not known and has no effect", k)
+			p.find("label.unknown", Error, "remove it; known are "+strings.Join(keys, ", ")+", "+RecoverEnv+"NAME", "label %s is not known and has no effect", k)
 		} else {
 			p.find("label.unknown", Error, best+"="+p.labels[k], "label %s is not known and has no effect; did you mean %s?", k, best)
 		}

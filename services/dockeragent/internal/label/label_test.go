@@ -60,6 +60,9 @@ func TestParse(t *testing.T) {
 			findings: []string{"label.unknown", "chartroom.enable=true"},
 		},
 		{
+			name: "a mark of a stand-in image", in: engine.Container{Labels: map[string]string{"chartroom.cache": "standin"}}, channel: "none", policy: "event",
+		},
+		{
 			name: "not built", in: engine.Container{Labels: map[string]string{"chartroom.events": "state"}}, channel: "none", policy: "event",
 			findings: []string{"label.unknown", "remove it"},
 		},

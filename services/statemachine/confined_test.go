@@ -222,7 +222,8 @@ func TestHostileStoredChart(t *testing.T) {
 	if _, err := store.PutChart(t.Context(), &snapshotv1.PutChartRequest{Chart: &fleetv1.Chart{Name: "old", Digest: hex.EncodeToString(sum[:]), Document: string(document)}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "old", Chart: "old"}); err == nil || !strings.Contains(err.Error(), "more than 250ms of processor time") {
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "old", Chart: "old"}); err == nil || !strings.Contains(err.Error(), "it took ") {
+		// More than 250ms of processor time, or longer than 2s where that is not to be had.
 		t.Errorf("an instance of it: %v, want that it takes longer than it may", err)
 	}
 	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "fine", Chart: "order"}); err != nil {

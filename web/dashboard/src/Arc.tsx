@@ -34,11 +34,13 @@ export function Arc({ move, older }: { move: Move; older: boolean }) {
 }
 
 /** ArcLabel says what came from outside, where the box that was entered names only what the chart made of it. */
-export function ArcLabel({ move }: { move: Move }) {
+export function ArcLabel({ move, boxes }: { move: Move; boxes: readonly DrawingNodeJson[] }) {
   if (!move.event || move.event === move.entry.event) return null;
-  const { start, over, end } = bow(move);
+  const bent = bow(move);
+  const places = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].map((part) => along(bent, part));
+  const free = places.find((place) => !boxes.some((box) => covers(box, place))) ?? along(bent, 0.5);
   return (
-    <text className={failed(move) ? "arc failed" : "arc"} x={(start.x + 2 * over.x + end.x) / 4} y={(start.y + 2 * over.y + end.y) / 4}>
+    <text className={failed(move) ? "arc failed" : "arc"} x={free.x} y={free.y}>
       {move.entry.event}
     </text>
   );
@@ -56,6 +58,18 @@ function bow(move: Move): { start: Place; over: Place; end: Place } {
   const to = middle(move.to);
   const over = { x: (from.x + to.x) / 2 + (to.y - from.y) * BEND, y: (from.y + to.y) / 2 - (to.x - from.x) * BEND };
   return { start: border(move.from, over), over, end: border(move.to, over) };
+}
+
+/** along is the place of an arc after a part of the way. */
+function along({ start, over, end }: ReturnType<typeof bow>, part: number): Place {
+  const [a, b, c] = [(1 - part) ** 2, 2 * part * (1 - part), part ** 2];
+  return { x: a * start.x + b * over.x + c * end.x, y: a * start.y + b * over.y + c * end.y };
+}
+
+/** covers says whether a label in the middle of which a place is would stand on a box. */
+function covers(box: DrawingNodeJson, { x, y }: Place): boolean {
+  const at = middle(box);
+  return Math.abs(x - at.x) < Number(box.width ?? 0) / 2 + 36 && Math.abs(y - at.y) < Number(box.height ?? 0) / 2 + 10;
 }
 
 function middle({ x, y, width, height }: DrawingNodeJson): Place {

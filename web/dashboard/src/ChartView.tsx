@@ -46,17 +46,20 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
   const { link } = useFleet();
   const canvas = useRef<HTMLDivElement>(null);
   const [measured, room] = useWidth();
-  // Where the box is too small, what is active is in it: in the middle, with what is around it.
+  // Where the box is too small, what is active is in it, and the last move that led there if there is room.
   const lively = (active ?? []).join(" ");
   const [tall, setTall] = useState(false);
   useEffect(() => {
     const box = canvas.current;
-    const lit = box?.querySelector(".node.active.atomic")?.getBoundingClientRect();
-    const view = box?.getBoundingClientRect();
-    setTall(box !== null && box.scrollHeight > box.clientHeight);
-    if (!lit || !view || (lit.top >= view.top && lit.bottom <= view.bottom && lit.left >= view.left && lit.right <= view.right)) return;
-    box?.scrollBy(lit.left + lit.width / 2 - view.left - view.width / 2, lit.top + lit.height / 2 - view.top - view.height / 2);
-  }, [drawn, part, lively, full, room]);
+    if (!box) return;
+    setTall(box.scrollHeight > box.clientHeight);
+    const lit = around(box, ".node.active.atomic");
+    const all = around(box, ".node.active.atomic, path.arc:not(.older)");
+    const view = box.getBoundingClientRect();
+    const shown = all.height < view.height && all.width < view.width ? all : lit;
+    if (shown.width === 0 || (shown.top >= view.top && shown.bottom <= view.bottom && shown.left >= view.left && shown.right <= view.right)) return;
+    box.scrollBy(shown.left + shown.width / 2 - view.left - view.width / 2, shown.top + shown.height / 2 - view.top - view.height / 2);
+  }, [drawn, part, lively, full, room, moment]);
   useEffect(() => {
     let current = true;
     setProblem("");
@@ -82,10 +85,12 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
   const parents = new Set(nodes.map((node) => node.parent));
   const outer = nodes.filter((node) => parents.has(node.id));
   const atomic = nodes.filter((node) => !parents.has(node.id));
-  // What happened in all regions at once is one entry's; the way of one alone goes further back.
-  const here = new Map(nodes.map((node) => [node.id, node]));
-  const taken = moment ? moves(moment, here) : shown || parts.length === 0 ? way(log, here) : [];
-  const { marked, arcs } = mark(taken, edges, new Map((drawn.nodes ?? []).map((node) => [node.id, node])));
+  // What happened in all regions at once is one entry's; the way of one region goes further back, also beyond a part of it.
+  const region = shown && (parts.includes(shown) ? within(drawn.nodes ?? [], shown) : within(drawn.nodes ?? [], parts[0] ?? shown));
+  const here = new Map((region ?? nodes).map((node) => [node.id, node]));
+  const taken = moment ? moves(moment, here) : region || parts.length === 0 ? way(log, here) : [];
+  const seen = taken.filter((move) => ids.has(move.from.id) && ids.has(move.to.id));
+  const { marked, arcs } = mark(seen, edges, new Map((drawn.nodes ?? []).map((node) => [node.id, node])));
   const text = active ? `${unsure ? "Last known" : "Active"} states: ${active.map(words).join(", ") || "none"}` : "";
   const told = path(taken);
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
@@ -126,7 +131,7 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
             <Edge key={index} edge={edge} ready={lit.has(edge.source ?? "")} taken={marked.has(edge)} />
           ))}
           {arcs.map((move, index) => (
-            <ArcLabel key={index} move={move} />
+            <ArcLabel key={index} move={move} boxes={atomic} />
           ))}
         </svg>
       </div>
@@ -138,6 +143,15 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
       )}
     </figure>
   );
+}
+
+/** around is the rectangle around some of what is drawn; empty when there is none. */
+function around(box: HTMLElement, selector: string): DOMRect {
+  const found = [...box.querySelectorAll(selector)].map((element) => element.getBoundingClientRect());
+  if (found.length === 0) return new DOMRect();
+  const left = Math.min(...found.map((r) => r.left));
+  const top = Math.min(...found.map((r) => r.top));
+  return new DOMRect(left, top, Math.max(...found.map((r) => r.right)) - left, Math.max(...found.map((r) => r.bottom)) - top);
 }
 
 const WHOLE = "whole chart";

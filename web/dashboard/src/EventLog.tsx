@@ -88,15 +88,6 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
         <button type="button" onClick={previousError}>
           {selected ? "Previous error" : "Newest error"}
         </button>
-        {older && !problemsOnly && lost && <Greyed label="Older" why={why} reason={reason} />}
-        {older && !problemsOnly && !lost && (
-          <button type="button" onClick={older}>
-            Older
-          </button>
-        )}
-        <small id={reason} role="status">
-          {lost ? why : said}
-        </small>
       </div>
       <div className="scroll" ref={scroll} tabIndex={0} role="list" aria-label="Entries, newest first">
         <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
@@ -128,6 +119,17 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
           })}
         </div>
         {rows.length === 0 && <p className="empty">{!read ? "The log is not read yet." : problemsOnly ? "No warnings or errors." : "Nothing has happened yet."}</p>}
+      </div>
+      <div className="bar">
+        {older && !problemsOnly && lost && <Greyed label="Older" why={why} reason={reason} />}
+        {older && !problemsOnly && !lost && (
+          <button type="button" onClick={older}>
+            Older
+          </button>
+        )}
+        <small id={reason} role="status">
+          {lost ? why : said}
+        </small>
       </div>
     </section>
   );

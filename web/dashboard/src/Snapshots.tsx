@@ -41,7 +41,7 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
                 <tr key={s.number}>
                   <td>#{s.number}</td>
                   <td className={`verdict ${s.verdict}`}>{(s.verdict ?? "VERDICT_CANDIDATE").replace("VERDICT_", "").toLowerCase()}</td>
-                  <td title="holds the effect of every event up to this one">up to #{s.containedSequence ?? 0}</td>
+                  <td title="holds the effect of every event up to this one">≤ {s.containedSequence ?? 0}</td>
                   <td>{bytes(s.sizeBytes)}</td>
                   <td>{ago(s.createTime, now).replace(" ago", "")}</td>
                   <td className="actions">

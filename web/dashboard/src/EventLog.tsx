@@ -174,7 +174,11 @@ export function Moment({ entry, live }: { entry: LogEntryJson; live: () => void 
           ))}
         </p>
       )}
-      {entry.dataJson && <pre>{pretty(entry.dataJson)}</pre>}
+      {entry.dataJson && (
+        <pre tabIndex={0} aria-label="Data of the event">
+          {pretty(entry.dataJson)}
+        </pre>
+      )}
     </section>
   );
 }

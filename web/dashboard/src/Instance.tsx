@@ -158,7 +158,9 @@ export function InstancePage() {
           <section className="card">
             <details>
               <summary>Datamodel</summary>
-              <pre>{pretty(instance.dataJson)}</pre>
+              <pre tabIndex={0} aria-label="Data">
+                {pretty(instance.dataJson)}
+              </pre>
             </details>
           </section>
           {instance.target && <Output id={id} />}

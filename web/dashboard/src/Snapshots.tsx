@@ -84,7 +84,9 @@ export function Snapshots({ instance, now }: { instance: InstanceJson; now: numb
       {shown && (
         <details open>
           <summary>State in #{shown.number}</summary>
-          <pre>{shown.body}</pre>
+          <pre tabIndex={0} aria-label="State">
+            {shown.body}
+          </pre>
         </details>
       )}
     </section>

@@ -21,8 +21,9 @@ const KernelVersion = "2"
 // sessionEvery is how often a log entry carries the session snapshot.
 const sessionEvery = 100
 
-// traceBytes bounds what an entry tells of microsteps, beside the first. A step may
-// have ten thousand of them, and names and conditions may be as long as the document.
+// traceBytes bounds what an entry tells of microsteps beside the first, of the log
+// lines of one, and of effects. A step may have ten thousand microsteps and more
+// lines, and names and conditions may be as long as the document.
 const traceBytes = 1 << 20
 
 // namesShown bounds the names in a sentence, in bytes.
@@ -71,6 +72,22 @@ func (t *turn) describe(e *fleetv1.LogEntry, s stimulus, taken scxml.Macrostep, 
 		}
 	}
 	i.why = why
+}
+
+// perform does what a macrostep asks for, and tells of it in its entry.
+func (t *turn) perform(e *fleetv1.LogEntry, effects []scxml.Effect) {
+	left, untold := traceBytes, 0
+	for _, effect := range effects {
+		shown := t.effect(effect)
+		if left -= proto.Size(shown); left < 0 {
+			untold++
+			continue
+		}
+		e.Effects = append(e.Effects, shown)
+	}
+	if untold > 0 {
+		e.Effects = append(e.Effects, &fleetv1.Effect{Kind: "log", Name: fmt.Sprintf("(%d more effects are not told: they would take more than %d bytes)", untold, traceBytes)})
+	}
 }
 
 func answerFailed(s stimulus) bool { return s.event == "app.answer" && words(s) != "" }
@@ -127,10 +144,15 @@ func microstep(m scxml.Microstep) *fleetv1.Microstep {
 	for _, taken := range m.Transitions {
 		out.Transitions = append(out.Transitions, transition(taken))
 	}
-	for _, l := range m.Log {
+	left := traceBytes
+	for n, l := range m.Log {
 		line := string(encode(l.Value))
 		if l.Label != "" {
 			line = l.Label + ": " + line
+		}
+		if left -= len(line) + 8; left < 0 {
+			out.Messages = append(out.Messages, fmt.Sprintf("(%d more lines are not told: they would take more than %d bytes)", len(m.Log)-n, traceBytes))
+			break
 		}
 		out.Messages = append(out.Messages, line)
 	}

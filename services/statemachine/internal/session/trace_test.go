@@ -41,3 +41,34 @@ func TestTraceIsBounded(t *testing.T) {
 		t.Errorf("the last microstep says %q, want %q", last, want)
 	}
 }
+
+// All that one input does is written in one message, so that what it logs is bounded,
+// whatever a chart writes and however much follows from it.
+func TestWhatOneInputLogsIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 10)
+	chart, err := Compile("wordy", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript"><state id="a">
+  <transition event="lines"><foreach array="_event.data.l" item="i"><log label="x" expr="_event.data.s"/></foreach></transition>
+  <transition event="follow error.communication"><log expr="s"/><log expr="s"/><send type="chartroom:instance" event="no.such"/></transition>
+</state><datamodel><data id="s"/></datamodel></scxml>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.i.chart = chart
+	b.do(func(t *turn) { _ = t.begin(map[string]any{"s": strings.Repeat("\u0001", 80_000)}) })
+	lines := map[string]any{"l": make([]any, 700), "s": strings.Repeat("\u0001", 20_000)}
+	for event, data := range map[string]any{"lines": lines, "follow": nil} {
+		out := b.do(func(t *turn) { t.run(stimulus{origin: "event", event: event, data: data}) })
+		size, told := 0, ""
+		for _, e := range out.GetLog() {
+			size += proto.Size(e)
+			told += fmt.Sprint(e.GetSummary(), e.GetMicrosteps(), e.GetEffects())
+		}
+		if size > maxTurnBytes+8*traceBytes {
+			t.Errorf("%s: %d bytes in the log", event, size)
+		}
+		if !strings.Contains(told, "not told") && !strings.Contains(told, "the rest was dropped") {
+			t.Errorf("%s: the log does not say that something is left out", event)
+		}
+	}
+}

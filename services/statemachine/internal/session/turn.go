@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chartroom/chartroom/scxml"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
@@ -19,8 +20,15 @@ import (
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 )
 
-// maxFollowUps bounds how many macrosteps one input may cause in its instance.
-const maxFollowUps = 100
+// maxFollowUps and maxTurnBytes bound how many macrosteps one input may cause in its
+// instance, and what their log entries may take: all of it is written in one message.
+const (
+	maxFollowUps = 100
+	maxTurnBytes = 8 << 20
+)
+
+// maxCommands is how many commands of a chart may be under way for one instance.
+const maxCommands = 64
 
 // turn is one input being stepped in one instance: the macrostep that it is,
 // and those that follow from it at once. All of it is one commit.
@@ -35,8 +43,10 @@ type turn struct {
 	traceparent string
 	log         *slog.Logger
 	todo        []stimulus
-	// first is the log sequence of the first macrostep.
-	first uint64
+	// first is the log sequence of the first macrostep, logged the size of the
+	// entries so far.
+	first  uint64
+	logged int
 }
 
 // stimulus is one macrostep to take.
@@ -67,8 +77,9 @@ func (t *turn) run(s stimulus) {
 	for n := 0; len(t.todo) > 0; n++ {
 		next := t.todo[0]
 		t.todo = t.todo[1:]
-		if n == maxFollowUps {
-			t.remark(fleetv1.Severity_SEVERITY_ERROR, "runtime.limit", fmt.Sprintf("More than %d events followed from one; the rest was dropped.", maxFollowUps))
+		if n == maxFollowUps || t.logged >= maxTurnBytes {
+			t.remark(fleetv1.Severity_SEVERITY_ERROR, "runtime.limit",
+				fmt.Sprintf("More than %d events followed from one, or more than %d bytes of log entries; the rest was dropped.", maxFollowUps, maxTurnBytes))
 			t.todo = nil
 			break
 		}
@@ -124,9 +135,7 @@ func (t *turn) macrostep(s stimulus) {
 		return
 	}
 	entry := t.entry(s, seed)
-	for _, e := range out.Effects {
-		entry.Effects = append(entry.Effects, t.perform(e))
-	}
+	t.perform(entry, out.Effects)
 	if out.Done != nil {
 		i.view.Finished = true
 		i.book.Ended = t.now
@@ -176,9 +185,9 @@ func pendingEvent(ip running, seq uint64) string {
 	return ""
 }
 
-// perform turns an effect of the kernel into rows of this commit. What cannot
+// effect turns an effect of the kernel into rows of this commit. What cannot
 // be done comes back to the chart as an event.
-func (t *turn) perform(e scxml.Effect) *fleetv1.Effect {
+func (t *turn) effect(e scxml.Effect) *fleetv1.Effect {
 	shown := &fleetv1.Effect{Kind: e.Kind()}
 	switch e := e.(type) {
 	case scxml.Send:
@@ -260,6 +269,10 @@ func (t *turn) order(verb string, arguments map[string]any) (*agentv1.Command, e
 		return nil, errors.New("the target is observed only and never acted on")
 	case verb == "create" || verb == "deliver":
 		return nil, fmt.Errorf("%s is not for a chart to command", verb)
+	case len(i.outbox) >= maxCommands:
+		return nil, fmt.Errorf("%d commands are under way already", maxCommands)
+	case len(encode(anyOf(arguments))) > MaxEventBytes:
+		return nil, fmt.Errorf("the arguments of %s have more than %d bytes", verb, MaxEventBytes)
 	}
 	var snapshot *fleetv1.ApplicationSnapshot
 	if n := number(arguments["snapshot"]); n != 0 && (verb == "start" || verb == "restore") {
@@ -412,7 +425,9 @@ func (t *turn) finish(e *fleetv1.LogEntry) {
 			e.SessionSnapshot = snapshot
 		}
 	}
-	t.batch.bytes += len(e.GetDataJson()) + 256
+	size := proto.Size(e)
+	t.logged += size
+	t.batch.bytes += size
 }
 
 // remark logs something that the runtime did, without a macrostep.

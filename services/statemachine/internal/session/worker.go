@@ -20,7 +20,8 @@ import (
 // Store is where groups are written.
 type Store interface {
 	// Commit writes groups of different shards, each atomically. An error means
-	// that the outcome is not known, InvalidArgument that nothing was written.
+	// that the outcome is not known, InvalidArgument and ResourceExhausted (for a
+	// message that is too large) that nothing was written.
 	Commit(context.Context, *snapshotv1.CommitRequest) (*snapshotv1.CommitResponse, error)
 }
 
@@ -340,7 +341,7 @@ func (w *Worker) persist(ctx context.Context, next pendingWrite) []*snapshotv1.G
 		if err == nil && len(response.GetResults()) == len(next.request.GetGroups()) && known(response) {
 			return response.GetResults()
 		}
-		if status.Code(err) == codes.InvalidArgument {
+		if code := status.Code(err); code == codes.InvalidArgument || code == codes.ResourceExhausted {
 			w.log.Error("the store cannot take a write; its shards are loaded anew", "groups", len(next.request.GetGroups()), "err", err)
 			refused := make([]*snapshotv1.GroupResult, len(next.request.GetGroups()))
 			for i := range refused {

@@ -10,8 +10,10 @@ import (
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 )
 
-// outgoing is how many messages wait for one agent at most. An agent that does
-// not keep up is cut off; it comes back and is sent what is still to do.
+// outgoing is how many messages wait for one agent at most, where all that it is
+// welcomed with counts as one: else an agent that has more to do than that could
+// never come. One that does not keep up is cut off; it comes back and is sent what
+// is still to do.
 const outgoing = 4096
 
 // Conn is the stream of one agent. It is safe for concurrent use.
@@ -20,7 +22,7 @@ type Conn struct {
 	journal string
 	// out has many senders (under mu) and one receiver, the stream's; it is
 	// never closed.
-	out    chan *agentv1.ConnectResponse
+	out    chan []*agentv1.ConnectResponse
 	closed chan struct{} // closed once, by Close
 	heard  atomic.Int64  // when the agent was last heard of, Unix ns
 
@@ -32,7 +34,7 @@ type Conn struct {
 
 // NewConn makes the stream of the agent of host, heard of now.
 func NewConn(host, journal string) *Conn {
-	c := &Conn{host: host, journal: journal, out: make(chan *agentv1.ConnectResponse, outgoing), closed: make(chan struct{})}
+	c := &Conn{host: host, journal: journal, out: make(chan []*agentv1.ConnectResponse, outgoing), closed: make(chan struct{})}
 	c.Heard()
 	return c
 }
@@ -47,7 +49,7 @@ func (c *Conn) Heard() { c.heard.Store(time.Now().UnixNano()) }
 func (c *Conn) Silent() time.Duration { return time.Since(time.Unix(0, c.heard.Load())) }
 
 // Out is what to send, in order.
-func (c *Conn) Out() <-chan *agentv1.ConnectResponse { return c.out }
+func (c *Conn) Out() <-chan []*agentv1.ConnectResponse { return c.out }
 
 // Closed is closed when the stream has to end.
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
@@ -75,8 +77,8 @@ func (c *Conn) Why() (string, *agentv1.Refusal) {
 	return c.why, c.refusal
 }
 
-// send queues a message; an agent that does not keep up is cut off.
-func (c *Conn) send(m *agentv1.ConnectResponse) bool {
+// send queues messages; an agent that does not keep up is cut off.
+func (c *Conn) send(m ...*agentv1.ConnectResponse) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {

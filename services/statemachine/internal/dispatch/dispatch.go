@@ -145,10 +145,11 @@ func (d *Dispatcher) welcome(e *session.Welcome, fence *agentv1.Fence) {
 		return // it ended meanwhile
 	}
 	e.Message.Fence = fence
-	c.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: e.Message}})
+	all := []*agentv1.ConnectResponse{{Message: &agentv1.ConnectResponse_Welcome{Welcome: e.Message}}}
 	for _, command := range e.Commands {
-		c.send(order(command, fence))
+		all = append(all, order(command, fence))
 	}
+	c.send(all...)
 	d.log.Info("agent connected", "host", c.host, "commands", len(e.Commands), "relist", e.Message.GetRelist())
 }
 

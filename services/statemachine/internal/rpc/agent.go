@@ -104,9 +104,11 @@ func (a agentServer) send(stream agentv1.AgentService_ConnectServer, conn *dispa
 	defer alive.Stop()
 	for {
 		select {
-		case m := <-conn.Out():
-			if err := stream.Send(m); err != nil {
-				return err
+		case messages := <-conn.Out():
+			for _, m := range messages {
+				if err := stream.Send(m); err != nil {
+					return err
+				}
 			}
 		case <-conn.Closed():
 			why, told := conn.Why()

@@ -220,6 +220,11 @@ func (a *agent) lookup(ctx context.Context, c rpc.Command) (observe.Told, engine
 			return t, in, target, err
 		}
 		t.Status, t.StartedAt, t.FinishedAt = in.State.Status, in.State.StartedAt, in.State.FinishedAt
+		// A run that was told by the stamp of its event is named by that, which comes
+		// after its StartedAt and before the next run's.
+		if at, err := time.Parse(time.RFC3339Nano, t.StartedAt); err == nil && at.Before(c.Run) {
+			return t, in, target, nil
+		}
 	}
 	if !t.Began(c.Run) {
 		return t, in, target, fmt.Errorf("%w: it is for that of %s, the last one began %s", errStale, c.Run.Format(time.RFC3339Nano), t.StartedAt)
@@ -319,6 +324,13 @@ func (a *agent) toApplication(ctx context.Context, c rpc.Command) (map[string]an
 	return nil, nil
 }
 
+// after reports whether a run began after another.
+func after(startedAt, before string) bool {
+	s, err1 := time.Parse(time.RFC3339Nano, startedAt)
+	b, err2 := time.Parse(time.RFC3339Nano, before)
+	return err1 == nil && err2 == nil && s.After(b)
+}
+
 // linked waits for the link of a run, as long as the run is the present one.
 func (a *agent) linked(ctx context.Context, id, startedAt string) (*run, error) {
 	timer := time.NewTimer(linkTime)
@@ -333,7 +345,9 @@ func (a *agent) linked(ctx context.Context, id, startedAt string) (*run, error) 
 		if r != nil && r.link.Run() == startedAt {
 			return r, nil
 		}
-		if known && !t.Approx && (t.StartedAt != startedAt || t.Status != "running" && t.Status != "paused") {
+		// What was told of a run before this one says nothing of this one.
+		over := t.StartedAt == startedAt && t.Status != "running" && t.Status != "paused" || after(t.StartedAt, startedAt)
+		if known && !t.Approx && over {
 			// It died while the agent was away: whatever waits behind this
 			// command, such as its start, must not wait for a link that never comes.
 			return nil, fmt.Errorf("%w: the container is %s", errStale, t.Status)

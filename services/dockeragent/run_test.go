@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -86,6 +88,42 @@ func TestCommandForARunToldByItsStamp(t *testing.T) {
 	if run == told || run != field(c.find("web", "docker.inspect", 1), "startedAt") {
 		t.Errorf("app.ready of %s, the start was told with %s", run, told)
 	}
+}
+
+// The same before the agent has noted by which stamp it told the start.
+func TestCommandAheadOfTheStamp(t *testing.T) {
+	t.Parallel()
+	c, f := newCentre(t), engine.NewFake()
+	answer, noted := make(chan struct{}), make(chan struct{})
+	start(t, c, t.TempDir(), f, func(conf *Config) {
+		conf.fault = func(point, what string) bool {
+			if point == "journaled" && what == "docker.start" {
+				<-noted
+			}
+			return false
+		}
+	})
+	id := created(c, "web", appSpec("web"))
+	var commanded atomic.Bool
+	var once sync.Once
+	f.SetDelay(func(op, _ string) time.Duration {
+		if op == "inspect" {
+			late := commanded.Load()
+			<-answer
+			if late {
+				once.Do(func() { close(noted) })
+			}
+		}
+		return 0
+	})
+	if err := f.Start(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	told, _ := field(c.find("web", "docker.start", 1), "startedAt").(string)
+	commanded.Store(true)
+	command := c.command("web", id, "restore", nil, func(m *agentv1.Command) { m.RunTime = runTime(told) })
+	close(answer)
+	c.done(command)
 }
 
 // deaf is an engine whose applications do not listen.

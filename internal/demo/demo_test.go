@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -134,8 +135,11 @@ func newRig(t *testing.T, kind string) *rig {
 func (r *rig) restore(run string, snapshot json.RawMessage, sequence int) {
 	r.t.Helper()
 	conn, err := net.Dial("unix", r.outer)
-	if err != nil {
-		r.t.Fatal(err)
+	for end := time.Now().Add(20 * time.Second); err != nil; conn, err = net.Dial("unix", r.outer) {
+		if time.Now().After(end) {
+			r.t.Fatal(err)
+		}
+		runtime.Gosched() // as the agent does while a container starts
 	}
 	r.t.Cleanup(func() { _ = conn.Close() })
 	r.conn, r.in = conn, bufio.NewScanner(conn)
@@ -233,6 +237,23 @@ func TestFaultsDoWhatTheySay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nobody listens for an application that is dead: what an agent says to it would
+// reach the next one, which would take a question for the old run for its own.
+func TestFaultListensWhileTheApplicationLives(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	r.restore("R1", json.RawMessage("null"), 0)
+	r.stop()
+	for r.in.Scan() { // to the end
+	}
+	if conn, err := net.Dial("unix", r.outer); err == nil {
+		_ = conn.Close()
+		t.Error("the proxy takes a connection to a dead application")
+	}
+	r.start()
+	r.restore("R2", json.RawMessage("null"), 0)
 }
 
 // A reader that goes away ends the demonstration; a socket whose other end has died

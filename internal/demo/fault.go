@@ -8,9 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 )
@@ -26,76 +24,85 @@ import (
 //
 // The witnesses of the demonstration must find each of them out.
 type fault struct {
-	kind   string
-	event  string // the event that it concerns
-	after  uint64 // the sequence from which on it strikes, once
-	inner  string // where the application really listens
-	listen net.Listener
+	kind  string
+	event string // the event that it concerns
+	after uint64 // the sequence from which on it strikes, once
+	outer string // where the agent dials
+	inner string // where the application really listens
 
 	mu    sync.Mutex
 	done  bool            // drop and twice strike once
 	first json.RawMessage // the snapshot that stale restores
 }
 
-// newFault listens at the path that the agent dials.
+// newFault is a fault between the path that the agent dials, outer, and the one where
+// the application listens, inner.
 func newFault(ctx context.Context, kind, event, outer, inner string) (*fault, error) {
-	_ = os.Remove(outer)
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", outer)
+	f := &fault{kind: kind, event: event, after: 20, outer: outer, inner: inner}
+	l, err := f.listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("build the fault in: %w", err)
 	}
-	return &fault{kind: kind, event: event, after: 20, inner: inner, listen: l}, nil
+	return f, l.Close()
 }
 
-// run passes connections through until ctx ends.
+func (f *fault) listen(ctx context.Context) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "unix", f.outer)
+}
+
+// run passes one connection after the other through until ctx ends.
 func (f *fault) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { _ = f.listen.Close() })
-	defer stop()
-	var open sync.WaitGroup
-	defer open.Wait()
-	for {
-		agent, err := f.listen.Accept()
-		if err != nil {
-			return
+	for ctx.Err() == nil {
+		var dialer net.Dialer
+		app, err := dialer.DialContext(ctx, "unix", f.inner)
+		if err == nil {
+			err = f.pass(ctx, app)
 		}
-		open.Go(func() { f.pass(ctx, agent) })
+		if err != nil { // The application does not listen yet, or has died again.
+			select {
+			case <-time.After(2 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
 	}
 }
 
-// pass joins one connection of the agent to the application, which may take a
-// moment to listen after a start.
-func (f *fault) pass(ctx context.Context, agent net.Conn) {
-	defer agent.Close()
-	var app net.Conn
-	for end := time.Now().Add(20 * time.Second); ; {
-		var err error
-		if app, err = net.Dial("unix", f.inner); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(2 * time.Millisecond):
-		}
-		if time.Now().After(end) {
-			return
-		}
-	}
+// pass joins the application to the agent's next connection. It listens only while
+// this process of the application lives: who reaches it has reached that process, as
+// without the proxy, and nothing waits here for the one after it.
+func (f *fault) pass(ctx context.Context, app net.Conn) error {
 	defer app.Close()
-	stop := context.AfterFunc(ctx, func() { _ = agent.Close(); _ = app.Close() })
+	listener, err := f.listen(ctx)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	stop := context.AfterFunc(ctx, func() { _ = app.Close() })
 	defer stop()
+	said, speaks := bufio.NewReader(app), make(chan struct{})
+	go func() {
+		defer close(speaks)
+		if _, err := said.Peek(1); err != nil {
+			_ = listener.Close()
+		}
+	}()
+	agent, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	_ = listener.Close() // one connection at a time
 	l := &link{fault: f, agent: agent, app: app}
 	var both sync.WaitGroup
-	both.Go(func() { copyLines(agent, l.toApplication); _ = app.Close() })
-	both.Go(func() { copyLines(app, l.toAgent); _ = agent.Close() })
+	both.Go(func() { copyLines(bufio.NewReader(agent), l.toApplication); _ = app.Close() })
+	both.Go(func() { <-speaks; copyLines(said, l.toAgent); _ = agent.Close() })
 	both.Wait()
+	return nil
 }
 
 // copyLines gives each line to f until the connection ends.
-func copyLines(from io.Reader, f func(line []byte) error) {
-	r := bufio.NewReader(from)
+func copyLines(from *bufio.Reader, f func(line []byte) error) {
 	for {
-		line, err := r.ReadBytes('\n')
+		line, err := from.ReadBytes('\n')
 		if err != nil || f(line) != nil {
 			return
 		}

@@ -31,6 +31,14 @@ var externalClauses = []clause{
 		<datamodel><data id="k" expr="3"/></datamodel>
 		<state id="s0"><onentry><send event="x" type="http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor" targetexpr="_ioprocessors.basichttp.location" namelist="k"><param name="k" expr="1"/><param name="k" expr="2"/></send></onentry>
 		<transition event="x" cond="/k=1&amp;k=2&amp;k=3/.test(_event.raw)" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "6.2.3", name: "duplicates inside", says: `the same of the SCXML processor: _event.data has one value of a name, _event.raw all of them, in JSON, and is undefined where no name occurs twice`, body: `
+		<datamodel><data id="k" expr="3"/></datamodel>
+		<state id="s0"><onentry><send event="x" target="#_internal"><param name="k" expr="'&lt;'"/><param name="k" expr="NaN"/></send><send event="y" delay="1s" namelist="k"><param name="k" expr="[1]"/></send><send event="z" namelist="k"/></onentry>
+		<transition event="x" cond="_event.data.k !== '&lt;' &amp;&amp; JSON.parse(_event.raw)[0].value == '&lt;' &amp;&amp; JSON.parse(_event.raw)[1].value === null"/><transition event="z" cond="_event.raw === undefined &amp;&amp; _event.data.k == 3"/>
+		<transition event="y" cond="_event.data.k == 3 &amp;&amp; _event.raw == '[{&quot;name&quot;:&quot;k&quot;,&quot;value&quot;:[1]},{&quot;name&quot;:&quot;k&quot;,&quot;value&quot;:3}]'" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "6.2.3", name: "duplicates for others", says: `and of messages between sessions`, body: `
+		<state id="s0"><invoke id="i"><content>` + child + `<state id="c"><onentry><send target="#_parent" event="x"><param name="k" expr="1"/><param name="k" expr="2"/></send></onentry></state></scxml></content></invoke>
+		<transition event="x" cond="_event.data.k == 2 &amp;&amp; JSON.parse(_event.raw)[0].value == 1" target="pass"/><transition event="*" target="fail"/></state>`},
 	{section: "6.2.3", name: "dispatched in time", says: `it "MUST dispatch the message only when the delay interval elapses": those that are due first come first, of equal ones the first that was sent`, body: `
 		<datamodel><data id="l" expr="''"/></datamodel>
 		<state id="s"><onentry><send event="e.d" delay="2s"/><send event="e.b" delay="1000ms"/><send event="e.c" delayexpr="'1s'"/><send event="e.f" delay=".1m"/><send event="e.e" delay="+2.5S"/><send event="e.a" delay="0s"/></onentry>

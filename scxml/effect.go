@@ -3,6 +3,8 @@
 package scxml
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -59,7 +61,8 @@ type Send struct {
 	Event Event `json:"event"`
 	// Params holds the <param> children and the namelist in document order,
 	// duplicates included, for types that need them as written (Basic HTTP).
-	// Event.Data holds the same as a map in which the last of a name wins.
+	// Event.Data holds the same as a map in which the last of a name wins; then
+	// Event.Raw has all of them, for [SCXMLProcessor].
 	Params []Param `json:"params,omitempty"`
 	// Content says that Event.Data comes from <content>.
 	Content bool `json:"content,omitempty"`
@@ -168,6 +171,16 @@ func (e Send) plain() Send {
 		}
 	}
 	return e
+}
+
+// message tells the parameters in JSON as they are written, duplicates included
+// (SCXML 6.2.3).
+func (e Send) message() string {
+	b, err := json.Marshal(e.plain().Params)
+	if err != nil {
+		panic(fmt.Sprintf("scxml: plain data are no JSON: %v", err))
+	}
+	return string(b)
 }
 
 func (e Send) size() int {

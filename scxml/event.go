@@ -43,8 +43,10 @@ type Event struct {
 	// <finalize> that runs before transitions are selected (SCXML 6.5).
 	InvokeID string `json:"invokeid,omitempty"`
 	Data     any    `json:"data,omitempty"`
-	// Raw is the message as it came in, for `_event.raw` (SCXML C.2.1); empty
-	// for everything but [HTTPEvent].
+	// Raw is the message, for `_event.raw`: of [HTTPEvent] the request as it came
+	// in (SCXML C.2.1), of a <send> that names a parameter more than once all of
+	// them in JSON, [Send.Params], as Data has one of a name (SCXML 6.2.3). It is
+	// empty for everything else.
 	Raw string `json:"raw,omitempty"`
 }
 

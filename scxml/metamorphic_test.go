@@ -20,7 +20,7 @@ import (
 var values = []string{
 	"1", "'text'", "null", "undefined", "NaN", "-0", "1/0", "-1/0", "0.1+0.2", "true", "[]", "{}", "[1,,3]", "[undefined]",
 	"{a:1,b:{c:[1,2]}}", "{$:1}", "{$:'NaN'}", "{$:{$:2}}", "x", "[x,x]", "{a:x,b:x}", "y", "function(){}", "[function(){}]", "new Date(0)", "nothing",
-	"_event", "_event.data", "Math.random()", "Date.now()", "'\\u2028\\ud83d\\ude00'", "/a/", "x.a", "this", "(function(){var o={};o.o=o;return o})()",
+	"_event", "_event.data", "_event.raw", "Math.random()", "Date.now()", "'\\u2028\\ud83d\\ude00'", "/a/", "x.a", "this", "(function(){var o={};o.o=o;return o})()",
 	"twice(2)", "twice", "counter", "JSON.stringify(x)", "{__proto__: null, a: 1}", "Object.keys(y||{}).join()",
 }
 
@@ -80,7 +80,7 @@ func (g *chartGen) contentOf(elements ...string) string {
 			fmt.Fprintf(&b, `<if cond="counter &lt; 5"><assign location="counter" expr="counter+1"/><send event="%s"><content expr="%s"/></send></if>`, ev, v)
 		case "delayed":
 			resume := g.pick("resume", []string{"", ` xmlns:cr="urn:chartroom:chart" cr:resume="deadline"`, ` xmlns:cr="urn:chartroom:chart" cr:resume="remaining"`, ` xmlns:cr="urn:chartroom:chart" cr:resume="restart"`})
-			fmt.Fprintf(&b, `<send event="%s" id="%s" delay="%dms" namelist="x"%s/>`, ev, ev, rapid.IntRange(1, 30).Draw(g.t, "delay"), resume)
+			fmt.Fprintf(&b, `<send event="%s" id="%s" delay="%dms" namelist="x"%s><param name="%s" expr="%s"/></send>`, ev, ev, rapid.IntRange(1, 30).Draw(g.t, "delay"), resume, g.pick("name", []string{"x", "p"}), v)
 		case "cancel":
 			fmt.Fprintf(&b, `<cancel sendid="%s"/>`, ev)
 		case "if":

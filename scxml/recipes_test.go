@@ -88,6 +88,8 @@ func recipes() []recipe {
 		{"data logged", loop(datum("x", object(20_000)), n(`<log expr="x"/>`, 10))},
 		{"lists logged", loop(datum("x", list(100_000, "[]")), n(`<log expr="x"/>`, 10))},
 		{"data sent", loop(datum("x", object(10_000)), n(`<send event="e" target="#_internal"><param name="p" expr="x"/></send>`, 2))},
+		{"data sent twice", loop(datum("x", object(5_000)), n(`<send event="e" target="#_internal"><param name="p" expr="x"/><param name="p" expr="x"/></send>`, 2))},
+		{"lists sent twice", loop(datum("x", list(50_000, "[]")), n(`<send event="e" target="#_internal"><param name="p" expr="x"/><param name="p" expr="x"/></send>`, 2))},
 		{"events assigned", `<datamodel>` + datum("x", object(10_000)) + `<data id="y"/></datamodel><state id="idle"><transition event="go" target="a"/></state>
 			<state id="a"><onentry><send event="e" target="#_internal"><param name="p" expr="x"/></send></onentry><transition event="e" target="a">` + n(`<assign location="y" expr="_event.data"/>`, 20) + `</transition></state>`},
 		{"events in a machine", `<datamodel>` + datum("x", object(10_000)) + `<data id="y"/></datamodel><state id="idle"><transition event="go" target="a"/></state>

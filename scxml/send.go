@@ -250,6 +250,11 @@ func (ip *Interpreter) dispatch(s Send, n node) error {
 		ip.emit(s.plain())
 		return nil
 	}
+	// A name that was given twice has one value in the data; the message has both.
+	if data, _ := s.Event.Data.(map[string]any); len(s.Params) > len(data) {
+		ip.spend(s.size() * costMessage)
+		s.Event.Raw = s.message()
+	}
 	switch {
 	case s.Target == "#_internal":
 		ev := s.Event

@@ -290,6 +290,8 @@ const (
 	// costState is for a state that is left or entered, costVisit for one that is
 	// looked at by the procedures that find them.
 	costState, costVisit = 30, 4
+	// costMessage is for a byte of a message that is written as JSON.
+	costMessage = 2
 )
 
 // count counts work. What it may be too much for finds it out before the next

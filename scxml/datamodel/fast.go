@@ -205,6 +205,8 @@ func eventField(name string) fast {
 			field = ev.OriginType
 		case "invokeid":
 			field = ev.InvokeID
+		case "raw":
+			field = ev.Raw
 		case "data":
 			if ev.Data == nil {
 				return value{kind: undefined}, true

@@ -3,6 +3,7 @@
 package scxmltest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -345,7 +346,23 @@ func plainEvent(ev scxml.Event) scxml.Event {
 	return ev
 }
 
+// duplicates tells the parameters if there are two of one name (6.2.3).
+func duplicates(s scxml.Send) string {
+	seen := map[string]bool{}
+	for _, p := range s.Params {
+		if seen[p.Name] {
+			b, _ := json.Marshal(plainSend(s).Params)
+			return string(b)
+		}
+		seen[p.Name] = true
+	}
+	return ""
+}
+
 func (o *Oracle) dispatch(s scxml.Send) {
+	if s.Type == scxml.SCXMLProcessor {
+		s.Event.Raw = duplicates(s)
+	}
 	switch {
 	case s.Type != scxml.SCXMLProcessor:
 		o.emit(plainSend(s))

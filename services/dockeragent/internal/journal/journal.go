@@ -109,11 +109,13 @@ func (c Command) Ended() bool { return c.Outcome.Sequence != 0 }
 
 // Options bound a journal. Zero fields have their defaults.
 type Options struct {
-	// MaxBytes is the size of all files together (64 MiB).
+	// MaxBytes is the size of what is logged in all files together (64 MiB). The state
+	// that each file begins with comes on top; as a file holds at least as much again
+	// before the next one begins, that is at most as much, and one state more.
 	MaxBytes int64
 	// MaxAge is how long unacknowledged observations are kept (7 days).
 	MaxAge time.Duration
-	// SegmentBytes is the size at which a new file begins (a sixteenth of MaxBytes).
+	// SegmentBytes is what is logged in a file at least before a new one begins (a sixteenth of MaxBytes).
 	SegmentBytes int64
 	// Now is the clock (time.Now).
 	Now func() time.Time
@@ -255,13 +257,14 @@ func (j *Journal) Reset(reason string) error {
 }
 
 // Range returns the oldest and the newest observation held; 0, 0 when none is.
-// Those that were acknowledged may still be held.
+// Those that were acknowledged may still be held. When none of those held is on
+// disk yet, last is first-1: what came before is gone all the same.
 func (j *Journal) Range() (first, last uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, s := range j.segs {
 		if len(s.offsets) > 0 {
-			return s.first, j.durable
+			return s.first, max(j.durable, s.first-1)
 		}
 	}
 	return 0, 0
@@ -284,6 +287,15 @@ func (j *Journal) Bytes() int64 {
 func (j *Journal) bytes() (n int64) {
 	for _, s := range j.segs {
 		n += s.size
+	}
+	return n
+}
+
+// logged is the size of all files without the state that they begin with. The state
+// is as large as the host has containers, and no reason to drop an observation.
+func (j *Journal) logged() (n int64) {
+	for _, s := range j.segs {
+		n += s.size - s.header
 	}
 	return n
 }
@@ -373,7 +385,9 @@ func (j *Journal) append(e Entry) (uint64, error) {
 	if j.broken != nil {
 		return 0, j.broken
 	}
-	if j.segs[len(j.segs)-1].size >= j.o.SegmentBytes {
+	// Not before as much is logged as the state takes: it would be written again and
+	// again on a host with many containers.
+	if s := j.segs[len(j.segs)-1]; s.size-s.header >= max(j.o.SegmentBytes, s.header) {
 		if err := j.rotate(); err != nil {
 			return 0, err
 		}

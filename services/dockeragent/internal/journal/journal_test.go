@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,8 +180,8 @@ func TestBounded(t *testing.T) {
 	for i := range 200 {
 		add(t, j, fmt.Sprintf("e%d", i))
 	}
-	if n := j.Bytes(); n > 10_000 {
-		t.Errorf("got %d bytes, want at most 8000 and a segment", n)
+	if n := j.Bytes(); n > 11_000 {
+		t.Errorf("got %d bytes, want at most 8000, a segment, and what each file begins with", n)
 	}
 	first, last := j.Range()
 	got := events(t, j, 1)
@@ -197,6 +198,37 @@ func TestBounded(t *testing.T) {
 	}
 	if first, _ = j.Range(); first < last-20 {
 		t.Errorf("oldest after the acknowledgement: %d of %d", first, last)
+	}
+}
+
+// A host with so many containers that what is known of them is larger than the bounds:
+// a new file does not begin at each append, and no observation is dropped for it.
+func TestStateLargerThanTheBounds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := journal.Options{MaxBytes: 16_000, SegmentBytes: 1000}
+	j := open(t, dir, o)
+	known := map[string]json.RawMessage{}
+	for i := range 1000 {
+		known[fmt.Sprint(i)] = json.RawMessage(`"` + strings.Repeat("x", 20) + `"`)
+	}
+	if _, err := j.Append(journal.Entry{Known: known}); err != nil {
+		t.Fatal(err)
+	}
+	const n = 100 // about 13,000 bytes
+	for i := range n {
+		if i == n/2 { // and the same after a restart
+			_ = j.Close()
+			j = open(t, dir, o)
+		}
+		add(t, j, "e")
+	}
+	if first, last := j.Range(); first != 1 || last != n {
+		t.Errorf("holds %d–%d, want 1–%d", first, last, n)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(files) > 2 {
+		t.Errorf("files: %v %v, want at most two", files, err)
 	}
 }
 

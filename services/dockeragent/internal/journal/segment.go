@@ -36,6 +36,7 @@ type segment struct {
 	file    *os.File
 	number  uint64
 	size    int64
+	header  int64 // of size, the state that it begins with
 	synced  int64
 	first   uint64 // sequence of offsets[0]
 	offsets []int64
@@ -184,6 +185,7 @@ func (j *Journal) rotateAfter(old []*segment) error {
 	if err := j.write('H', j.st); err != nil {
 		return err
 	}
+	s.header = s.size
 	if j.o.Unsafe {
 		return nil
 	}
@@ -228,7 +230,7 @@ func (j *Journal) trim() error {
 		s := j.segs[0]
 		last := s.first + uint64(len(s.offsets)) - 1
 		done := len(s.offsets) == 0 || last <= j.st.Acked
-		over := j.bytes() > j.o.MaxBytes || j.o.Now().Sub(s.newest) > j.o.MaxAge
+		over := j.logged() > j.o.MaxBytes || j.o.Now().Sub(s.newest) > j.o.MaxAge
 		if !done && !over {
 			break
 		}
@@ -312,7 +314,7 @@ func (j *Journal) replay(s *segment, last bool) error {
 		}
 		j.segs = []*segment{s}
 	}
-	j.st = st
+	j.st, s.header = st, at
 	for {
 		kind, body, next, err := s.read(at)
 		if err != nil {

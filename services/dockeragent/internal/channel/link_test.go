@@ -23,7 +23,8 @@ import (
 // patience is how long an application may take to be ready before it is told of.
 const patience = 2 * time.Second
 
-// app is the application's side, driven by hand.
+// app is the application's side, driven by hand. It lives in a bubble of synctest, where
+// no time passes while somebody is busy: else a slow machine alone makes it unready.
 type app struct {
 	t     *testing.T
 	conns chan net.Conn
@@ -234,38 +235,42 @@ func TestBehind(t *testing.T) {
 // until it is ready counts.
 func TestRedial(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	a.says(`{"type":"ready","run":"R1","sequence":2}`)
-	a.told(channel.KindReady, 2)
-	a.link.Redial()
-	a.listen()
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
-	a.says(`{"type":"snapshot","run":"R1","sequence":0,"snapshot":1}`)
-	a.says(`{"type":"ready","run":"R1","sequence":2}`)
-	a.told(channel.KindReady, 2)
-	a.says(`{"type":"snapshot","run":"R1","sequence":3,"snapshot":1}`)
-	a.told(channel.KindSnapshot, 3)
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		a.says(`{"type":"ready","run":"R1","sequence":2}`)
+		a.told(channel.KindReady, 2)
+		a.link.Redial()
+		a.listen()
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0,"resume":true}`)
+		a.says(`{"type":"snapshot","run":"R1","sequence":0,"snapshot":1}`)
+		a.says(`{"type":"ready","run":"R1","sequence":2}`)
+		a.told(channel.KindReady, 2)
+		a.says(`{"type":"snapshot","run":"R1","sequence":3,"snapshot":1}`)
+		a.told(channel.KindSnapshot, 3)
+	})
 }
 
 // TestDrain: what was written before the death is handed over before Drain returns.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	a.says(`{"type":"ready","run":"R1","sequence":0}`)
-	go func() {
-		_, _ = io.WriteString(a.conn, `{"type":"snapshot","run":"R1","sequence":9,"snapshot":1}`+"\n")
-		_ = a.conn.Close()
-	}()
-	a.link.Drain(5 * time.Second)
-	a.told(channel.KindReady, 0)
-	a.told(channel.KindSnapshot, 9)
-	<-a.link.Done()
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		a.says(`{"type":"ready","run":"R1","sequence":0}`)
+		go func() {
+			_, _ = io.WriteString(a.conn, `{"type":"snapshot","run":"R1","sequence":9,"snapshot":1}`+"\n")
+			_ = a.conn.Close()
+		}()
+		a.link.Drain(5 * time.Second)
+		a.told(channel.KindReady, 0)
+		a.told(channel.KindSnapshot, 9)
+		<-a.link.Done()
+	})
 }
 
 // A line that is too long is skipped: it is told, with its size, and what follows on
@@ -295,26 +300,28 @@ func TestLongLine(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			a := newApp(t)
-			a.listen()
-			a.begin("R1", channel.Restore{})
-			a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-			a.says(`{"type":"ready","run":"R1","sequence":6}`)
-			a.told(channel.KindReady, 6)
-			a.says(tt.line)
-			a.says(tt.line) // Said once, until one is taken.
-			m := a.told(channel.KindRefused, 0)
-			if m.Code != tt.code || m.Text != tt.text || m.Run != "R1" {
-				t.Errorf("got %q %q of %q, want %q %q", m.Code, m.Text, m.Run, tt.code, tt.text)
-			}
-			a.says(`{"type":"answer","run":"R1","sequence":7}`)
-			a.told(channel.KindAnswer, 7)
-			a.says(`{"type":"snapshot","run":"R1","sequence":8,"snapshot":1}`)
-			a.told(channel.KindSnapshot, 8)
-			if tt.code == channel.SnapshotTooLarge {
+			synctest.Test(t, func(t *testing.T) {
+				a := newApp(t)
+				a.listen()
+				a.begin("R1", channel.Restore{})
+				a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+				a.says(`{"type":"ready","run":"R1","sequence":6}`)
+				a.told(channel.KindReady, 6)
 				a.says(tt.line)
-				a.told(channel.KindRefused, 0)
-			}
+				a.says(tt.line) // Said once, until one is taken.
+				m := a.told(channel.KindRefused, 0)
+				if m.Code != tt.code || m.Text != tt.text || m.Run != "R1" {
+					t.Errorf("got %q %q of %q, want %q %q", m.Code, m.Text, m.Run, tt.code, tt.text)
+				}
+				a.says(`{"type":"answer","run":"R1","sequence":7}`)
+				a.told(channel.KindAnswer, 7)
+				a.says(`{"type":"snapshot","run":"R1","sequence":8,"snapshot":1}`)
+				a.told(channel.KindSnapshot, 8)
+				if tt.code == channel.SnapshotTooLarge {
+					a.says(tt.line)
+					a.told(channel.KindRefused, 0)
+				}
+			})
 		})
 	}
 }
@@ -322,34 +329,38 @@ func TestLongLine(t *testing.T) {
 // A message that has all that it may is taken.
 func TestLongestLine(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	line := `{"type":"snapshot","run":"R1","sequence":1,"snapshot":""}`
-	a.says(strings.Replace(line, `""`, `"`+strings.Repeat("x", channel.MaxLine-len(line))+`"`, 1))
-	a.told(channel.KindSnapshot, 1)
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		line := `{"type":"snapshot","run":"R1","sequence":1,"snapshot":""}`
+		a.says(strings.Replace(line, `""`, `"`+strings.Repeat("x", channel.MaxLine-len(line))+`"`, 1))
+		a.told(channel.KindSnapshot, 1)
+	})
 }
 
 // A line that does not end is told of all the same, and read on without being kept.
 func TestEndlessLine(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	part := strings.Repeat("x", 1<<20)
-	for range channel.MaxFile>>20 + 16 {
-		if _, err := io.WriteString(a.conn, part); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		part := strings.Repeat("x", 1<<20)
+		for range channel.MaxFile>>20 + 16 {
+			if _, err := io.WriteString(a.conn, part); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageTooLarge {
-		t.Errorf("told %+v", m)
-	}
-	a.says("")
-	a.says(`{"type":"ready","run":"R1","sequence":0}`)
-	a.told(channel.KindReady, 0)
+		if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageTooLarge {
+			t.Errorf("told %+v", m)
+		}
+		a.says("")
+		a.says(`{"type":"ready","run":"R1","sequence":0}`)
+		a.told(channel.KindReady, 0)
+	})
 }
 
 // An application that closes every connection is asked less and less often.
@@ -377,34 +388,38 @@ func TestFlappingIsSlowedDown(t *testing.T) {
 // Lines that are no messages are told once, and those that are are heard.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	for n := range 1000 {
-		a.says([]string{"garbage {{{", `{"type":"lost"}`, `{"type":"refused"}`, "[]", "\x00\xff"}[n%5])
-	}
-	if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageUnknown || !strings.Contains(m.Text, "invalid character 'g'") {
-		t.Errorf("told %+v", m)
-	}
-	if m := a.told(channel.KindError, 0); m.Text != `a message of the unknown type "lost"` {
-		t.Errorf("told %+v", m)
-	}
-	a.says(`{"type":"ready","run":"R1","sequence":3}`)
-	a.told(channel.KindReady, 3)
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		for n := range 1000 {
+			a.says([]string{"garbage {{{", `{"type":"lost"}`, `{"type":"refused"}`, "[]", "\x00\xff"}[n%5])
+		}
+		if m := a.told(channel.KindRefused, 0); m.Code != channel.MessageUnknown || !strings.Contains(m.Text, "invalid character 'g'") {
+			t.Errorf("told %+v", m)
+		}
+		if m := a.told(channel.KindError, 0); m.Text != `a message of the unknown type "lost"` {
+			t.Errorf("told %+v", m)
+		}
+		a.says(`{"type":"ready","run":"R1","sequence":3}`)
+		a.told(channel.KindReady, 3)
+	})
 }
 
 // What is for people is bounded: it goes into the log of the instance.
 func TestLongErrorIsClipped(t *testing.T) {
 	t.Parallel()
-	a := newApp(t)
-	a.listen()
-	a.begin("R1", channel.Restore{})
-	a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
-	a.says(`{"type":"error","run":"R1","message":"` + strings.Repeat("ä", 1<<20) + `"}`)
-	if m := a.told(channel.KindError, 0); len(m.Text) > 5000 || !strings.HasSuffix(m.Text, "ä…") {
-		t.Errorf("%d bytes, ending in %q", len(m.Text), m.Text[len(m.Text)-10:])
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(t)
+		a.listen()
+		a.begin("R1", channel.Restore{})
+		a.hears(`{"type":"restore","run":"R1","snapshot":null,"sequence":0}`)
+		a.says(`{"type":"error","run":"R1","message":"` + strings.Repeat("ä", 1<<20) + `"}`)
+		if m := a.told(channel.KindError, 0); len(m.Text) > 5000 || !strings.HasSuffix(m.Text, "ä…") {
+			t.Errorf("%d bytes, ending in %q", len(m.Text), m.Text[len(m.Text)-10:])
+		}
+	})
 }
 
 func TestFile(t *testing.T) {

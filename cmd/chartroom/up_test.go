@@ -20,6 +20,21 @@ import (
 // start runs everything on a directory and gives a client; stop ends it all.
 func start(t *testing.T, data string, retention int) (c fleetv1.FleetServiceClient, stop func()) {
 	t.Helper()
+	address, end := serve(t, data, retention)
+	conn, err := transport.Dial(address, transport.Security{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fleetv1.NewFleetServiceClient(conn), func() {
+		_ = conn.Close()
+		end()
+	}
+}
+
+// serve runs everything on a directory and gives the address of the gateway; stop ends
+// it all.
+func serve(t *testing.T, data string, retention int) (address string, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan cli.Running, 1), make(chan error, 1)
 	go func() {
@@ -36,18 +51,12 @@ func start(t *testing.T, data string, retention int) (c fleetv1.FleetServiceClie
 	case <-time.After(time.Minute):
 		t.Fatal("up is not ready after a minute")
 	}
-	conn, err := transport.Dial(r.Address, transport.Security{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		_ = conn.Close()
+	return r.Address, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("up: %v", err)
 		}
 	}
-	return fleetv1.NewFleetServiceClient(conn), stop
 }
 
 // Everything in one process: a container runs and is sent an event, a chart runs

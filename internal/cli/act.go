@@ -51,8 +51,8 @@ func (a *app) intentCommands() []*cobra.Command {
 	})
 	kill.Flags().VarP(new(signal), "signal", "s", "name or number of the signal (KILL)")
 	rm := plain("rm", "Remove the container; its snapshots are kept for a time")
-	rm.Long = "Remove the container. The instance stays for a time, with its snapshots, for a container of the same name. Of an\n" +
-		"instance without a container, a free one too, forget the record: its log and snapshots go."
+	rm.Long += "\n\nThe instance stays for a time, with its snapshots, for a container of the same name. Of an instance\n" +
+		"without a container, a free one too, forget the record: its log and snapshots go."
 	start := a.intentCommand("start", "Start the target with its last good state", func(c *cobra.Command) map[string]any {
 		if n, _ := c.Flags().GetUint64("snapshot"); n != 0 {
 			return map[string]any{"snapshot": n}
@@ -106,44 +106,82 @@ func (a *app) intentCommand(verb, short string, arguments func(*cobra.Command) m
 	cmd := &cobra.Command{
 		Use:               verb + " INSTANCE...",
 		Short:             short,
+		Long:              short + ".\n\nIt returns when that has happened, exits 1 with the reason when it has failed, and 5 when it was not seen in time.",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeInstances,
 	}
 	request := cmd.Flags().String("request-id", "", "repeating it within 24 h acts once; only with one instance")
+	wait := &waiting{}
+	wait.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *request != "" && len(args) > 1 {
 			return usagef("--request-id goes with one instance")
 		}
-		var first error
-		for _, id := range args {
-			err := a.send(cmd, &fleetv1.SendEventRequest{InstanceId: id, Event: event, RequestId: *request}, arguments(cmd), verbOf(event)+" "+id)
-			switch {
-			case err == nil:
-			case first == nil:
-				first = err
-			default:
-				fmt.Fprintln(a.env.Stderr, "chartroom: "+explain(err))
-			}
+		data, err := value(arguments(cmd))
+		if err != nil {
+			return err
 		}
-		return first
+		var intents []intent
+		for _, id := range args {
+			intents = append(intents, intent{
+				what:    verbOf(event) + " " + id,
+				request: &fleetv1.SendEventRequest{InstanceId: id, Event: event, Data: data, RequestId: *request},
+			})
+		}
+		return a.ask(cmd, wait, intents)
 	}
 	return cmd
 }
 
-// send gives one event to an instance and says what became of it.
-func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, data map[string]any, what string) error {
-	if len(data) > 0 {
-		v, err := value(data)
-		if err != nil {
-			return err
-		}
-		request.Data = v
+// intent is one that is asked for.
+type intent struct {
+	what    string // in words of the command line
+	request *fleetv1.SendEventRequest
+	answer  *fleetv1.SendEventResponse // nil until it is accepted
+}
+
+// ask sends intents, and waits until those that were accepted have happened. All are
+// tried; the first error decides the exit code.
+func (a *app) ask(cmd *cobra.Command, wait *waiting, intents []intent) error {
+	if err := inTime(wait.timeout); err != nil {
+		return err
 	}
+	var first error
+	note := func(err error) {
+		switch {
+		case err == nil:
+		case first == nil:
+			first = err
+		default:
+			fmt.Fprintln(a.env.Stderr, "chartroom: "+explain(err))
+		}
+	}
+	for n := range intents {
+		answer, err := a.send(cmd, intents[n].request, intents[n].what)
+		intents[n].answer = answer
+		note(err)
+	}
+	if wait.not {
+		return first
+	}
+	bound := wait.from(cmd)
+	for _, i := range intents {
+		if !i.followed() {
+			continue
+		}
+		ctx, cancel := bound()
+		note(a.withFleet(i.what, func(c fleetv1.FleetServiceClient) error { return a.await(ctx, c, i) }))
+		cancel()
+	}
+	return first
+}
+
+// send gives one event to an instance and says what became of it.
+func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, what string) (r *fleetv1.SendEventResponse, err error) {
 	ctx, cancel := withTimeout(cmd.Context())
 	defer cancel()
-	return a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
-		r, err := c.SendEvent(ctx, request)
-		if err != nil {
+	return r, a.withFleet(what, func(c fleetv1.FleetServiceClient) error {
+		if r, err = c.SendEvent(ctx, request); err != nil {
 			return about(request.GetInstanceId(), err)
 		}
 		if done, err := a.printOne(r); done {
@@ -219,8 +257,11 @@ func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) st
 	return fmt.Sprintf("%s: %s taken; it is in %s", request.GetInstanceId(), said, strings.Join(r.GetConfiguration(), " "))
 }
 
-// value turns plain Go values into the API's.
-func value(v any) (*structpb.Value, error) {
+// value turns the arguments of an intent into the API's; nil when there are none.
+func value(v map[string]any) (*structpb.Value, error) {
+	if len(v) == 0 {
+		return nil, nil
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode data: %w", err)
@@ -265,7 +306,8 @@ func (a *app) sendCommand() *cobra.Command {
 					return usagef("the data is not JSON: %w\nText needs quotes of its own: '\"hello\"'", err)
 				}
 			}
-			return a.send(cmd, request, nil, "send "+args[1]+" to "+args[0])
+			_, err := a.send(cmd, request, "send "+args[1]+" to "+args[0])
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&data, "data", "d", "", "the JSON, instead of as an argument")
@@ -289,8 +331,8 @@ func (a *app) waitCommand() *cobra.Command {
 			if state != "" {
 				what = fmt.Sprintf("wait for %s to be %s", args[0], state)
 			}
-			if timeout < 0 {
-				return usagef("--timeout %s is in the past; 0 waits for ever", timeout)
+			if err := inTime(timeout); err != nil {
+				return err
 			}
 			if timeout > 0 {
 				request.Timeout = durationpb.New(timeout)
@@ -358,11 +400,13 @@ func (a *app) snapshotCommand() *cobra.Command {
 			return err
 		})
 	}
+	wait := &waiting{}
 	restore := &cobra.Command{
 		Use:   "restore INSTANCE NUMBER",
 		Short: "Start the target anew from a snapshot, then send it the later events again",
 		Long: "Start the target anew from this snapshot; one that runs is stopped first. The events after the snapshot that are\n" +
-			"kept are sent to it again, so that the state may come out as it was. The answer says how many came after it.",
+			"kept are sent to it again, so that the state may come out as it was. The answer says how many came after it.\n" +
+			"It returns when the target is running again, and exits 1 with the reason when that has failed.",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeSnapshots,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -370,10 +414,17 @@ func (a *app) snapshotCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			request := &fleetv1.SendEventRequest{InstanceId: args[0], Event: "system.restore"}
-			return a.send(cmd, request, map[string]any{"snapshot": n}, fmt.Sprintf("restore snapshot #%d of %s", n, args[0]))
+			data, err := value(map[string]any{"snapshot": n})
+			if err != nil {
+				return err
+			}
+			return a.ask(cmd, wait, []intent{{
+				what:    fmt.Sprintf("restore snapshot #%d of %s", n, args[0]),
+				request: &fleetv1.SendEventRequest{InstanceId: args[0], Event: "system.restore", Data: data},
+			}})
 		},
 	}
+	wait.register(restore)
 	take := a.intentCommand("take_snapshot", "Ask the application for a snapshot now", func(*cobra.Command) map[string]any { return nil })
 	take.Use = "take INSTANCE..."
 	cmd.AddCommand(a.snapshotListCommand(), get, a.snapshotDiffCommand(), restore, take)

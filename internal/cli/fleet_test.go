@@ -84,7 +84,7 @@ func (f *fleet) SendEvent(_ context.Context, r *fleetv1.SendEventRequest) (*flee
 		return f.sent, nil
 	}
 	if strings.HasPrefix(r.GetEvent(), "system.") {
-		return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, Configuration: []string{"started", "running"}}, nil
+		return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, LogSequence: 5, Configuration: []string{"started", "running"}}, nil
 	}
 	return &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_QUEUED, Sequence: 7, Position: 2}, nil
 }

@@ -319,24 +319,32 @@ func TestStoreRolledBack(t *testing.T) {
 }
 
 // TestHeldTimers checks that the timers of a hosted instance wait for its
-// agent.
+// agent, and those of others do not.
 func TestHeldTimers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a := newAgent(t, "h1")
-	if err := r.push("patient", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript" initial="a">
-		<state id="a"><onentry><send event="due" delay="500ms"/></onentry><transition event="due" target="b"/></state><state id="b"/></scxml>`); err != nil {
+	if err := r.push("patient", `<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" initial="a">
+		<state id="a"><transition event="system.pause" target="waiting"/></state>
+		<state id="waiting"><onentry><send event="due" delay="50ms"/></onentry><transition event="due" target="b"/></state><state id="b"/></scxml>`); err != nil {
 		t.Fatal(err)
 	}
 	a.spec.Chart = "patient"
 	disconnect := r.connect(a)
 	a.create()
 	r.inState("web@h1", "a")
+	if _, err := r.create(&fleetv1.CreateInstanceRequest{Name: "free", Chart: "patient"}); err != nil {
+		t.Fatal(err)
+	}
 	disconnect()
 	r.eventually("away", func() bool { return !r.host("h1").GetConnected() })
-	timeout := time.NewTimer(time.Second)
-	<-timeout.C
-	if !slices.Contains(r.view("web@h1").GetConfiguration(), "a") {
+	for _, id := range []string{"web@h1", "free"} { // only now: the timer of web begins while the agent is away
+		if _, err := r.send(id, "system.pause", "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.inState("free", "b") // by a timer that was due after that of web
+	if !slices.Contains(r.view("web@h1").GetConfiguration(), "waiting") {
 		t.Fatal("the timer fired while the agent was away")
 	}
 	r.connect(a)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -514,29 +515,31 @@ func freeInstances(t *testing.T, r *rig) {
 // though the process was replaced while it waited.
 func TestTimerSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	if err := r.push("door", door); err != nil {
-		t.Fatal(err)
-	}
-	r.open("d1", "")
-	asked := time.Now()
-	if _, err := r.send("d1", "later", "", nil); err != nil {
-		t.Fatal(err)
-	}
-	r.stop()
-	r.start()
-	rings := func() int { return strings.Count(r.view("d1").GetDataJson(), "ring") }
-	r.eventually("it rings", func() bool { return rings() > 0 })
-	if took := time.Since(asked); took < 3*time.Second || took > 3500*time.Millisecond {
-		t.Errorf("rang after %v, want 3 s", took)
-	}
-	if _, err := r.send("d1", "knock", "", number("n", 1)); err != nil || rings() != 1 {
-		t.Errorf("%d rings, want 1 (%v)", rings(), err)
-	}
-	_, log := r.store.Instance(session.ShardOf("d1"), "d1")
-	if i := slices.IndexFunc(log, func(e *fleetv1.LogEntry) bool { return e.GetOrigin() == "timer" }); i < 0 || log[i].GetEvent() != "ring" {
-		t.Errorf("no log entry of the timer in %v", fmt.Sprint(len(log)))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if err := r.push("door", door); err != nil {
+			t.Fatal(err)
+		}
+		r.open("d1", "")
+		asked := time.Now()
+		if _, err := r.send("d1", "later", "", nil); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+		r.start()
+		rings := func() int { return strings.Count(r.view("d1").GetDataJson(), "ring") }
+		r.eventually("it rings", func() bool { return rings() > 0 })
+		if took := time.Since(asked); took < 3*time.Second || took > 3100*time.Millisecond {
+			t.Errorf("rang after %v, want 3 s", took)
+		}
+		if _, err := r.send("d1", "knock", "", number("n", 1)); err != nil || rings() != 1 {
+			t.Errorf("%d rings, want 1 (%v)", rings(), err)
+		}
+		_, log := r.store.Instance(session.ShardOf("d1"), "d1")
+		if i := slices.IndexFunc(log, func(e *fleetv1.LogEntry) bool { return e.GetOrigin() == "timer" }); i < 0 || log[i].GetEvent() != "ring" {
+			t.Errorf("no log entry of the timer in %v", fmt.Sprint(len(log)))
+		}
+	})
 }
 
 // A write that the store finds wrong is not asked for again and again: its shard is

@@ -98,6 +98,13 @@ var dataClauses = []clause{
 		<state id="s"><onentry><assign location="f" expr="function() {}"/><assign location="m" expr="[new Set([1])]"/></onentry>
 		<transition event="error.execution" cond="n==0 &amp;&amp; f===undefined &amp;&amp; /^f/.test(_event.data.reason)"><assign location="n" expr="1"/></transition>
 		<transition event="error.execution" cond="m===undefined &amp;&amp; /^m.*Set/.test(_event.data.reason)" target="pass"/><transition event="*" target="fail"/></state>`},
+	{section: "5.9.3", name: "value that hides something", says: `the same of what holds more than its properties tell: a private field, a WeakMap, an iterator, a generator, a symbol; what has a prototype alone is data`, body: `
+		<datamodel><data id="a"/><data id="n" expr="0"/></datamodel>
+		<script>class Open { constructor() { this.x = 1 } get() { return this.x } #own() { return 2 } } class Closed extends Open { #y = 2 }</script>
+		<state id="s"><onentry><script>a = new Open()</script></onentry><transition cond="a.x == 1" target="t"/><transition target="fail"/></state>
+		<state id="t"><onentry><script>a = {b: [new Closed()]}</script><script>var w = new WeakMap(), v = new WeakSet(), i = [1].values(), j = new Map().keys(), k = new Set().keys(), l = 'x'[Symbol.iterator](), m = 'x'.matchAll(/x/g), g = (function*() {})(), y = Symbol()</script></onentry>
+			<transition event="error.execution" cond="/ cannot be kept: .*(private fields|WeakMap|WeakSet|Iterator|Generator|Symbol)$/.test(_event.data.reason)"><assign location="n" expr="n + 1"/></transition>
+			<transition event="error" target="fail"/><transition cond="n == 10" target="pass"/></state>`},
 	{section: "5.9.3", name: "value in what a script made", says: `a function, and what has one inside, is made anew by its script: what is written into it is not kept, and error.execution names it`, events: []string{"call", "write", "cache", "add", "call"}, body: `
 		<script>var lib = {n: 0, list: [], inc: function() { return ++this.n }}; function memo() { return 1 } var seen = {all: new Set(), add: function(x) { this.all.add(x) }}; lib.self = lib</script>
 		<state id="s"><transition event="call"><log expr="lib.n + memo() + seen.all.size"/></transition><transition event="write"><script>lib.inc()</script><log expr="lib.n"/></transition>

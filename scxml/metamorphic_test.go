@@ -27,7 +27,7 @@ var values = []string{
 // scripts leave traces where a snapshot cannot see them.
 var scripts = []string{
 	"x = {a: 1}; y = x; y.a = 2", "var fresh = x", "let hidden = 1; hidden++", "Array.prototype.evil = 1", "counter++",
-	"delete x", "y = [].evil", "Math.max = function() { return 7 }", "y = Math.max(1)", "function later() {}", "x = hidden", "throw 'up'",
+	"class P { #a = 1 } y = [new P()]", "y = new WeakMap()", "x = {i: [1].values()}", "x = Symbol('s')", "delete x", "y = [].evil", "Math.max = function() { return 7 }", "y = Math.max(1)", "function later() {}", "x = hidden", "throw 'up'",
 }
 
 var conds = []string{"true", "x == 1", "y === undefined", "In('s1')", "!In('s2')", "_event.data > 1", "1/x < 0", "isNaN(x)", "x === y", "counter > 2", "return"}

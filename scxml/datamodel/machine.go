@@ -371,6 +371,9 @@ func (m *machine) export(v goja.Value, limit int) (out any, err error) {
 		}
 		o, ok := v.(*goja.Object)
 		if !ok {
+			if _, symbol := v.(*goja.Symbol); symbol {
+				return nil, fmt.Errorf("%w: it is or contains a Symbol", errNotData)
+			}
 			switch p := v.Export().(type) {
 			case bool:
 				return p, nil

@@ -98,6 +98,9 @@ func Document(name string, doc []byte, o scxml.Options) []Finding {
 		l.unreachable()
 		l.conflicts()
 		l.names()
+		if l.ecmascript {
+			l.hidden()
+		}
 	}
 	slices.SortStableFunc(l.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

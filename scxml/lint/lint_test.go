@@ -73,6 +73,18 @@ func TestFindings(t *testing.T) {
 		{"condition error", `<state id="a"><transition event="x" cond="1 +"/></state>`, `2:15: error: cond "1 +"`},
 		{"unsaved", `<datamodel><data id="d" expr="{f: function() { return 1 }}"/></datamodel><state id="a"/>`, `2:12: error: a function cannot be saved`},
 		{"unsaved map", `<datamodel><data id="d"/></datamodel><state id="a"><onentry><assign location="d" expr="[new Map()]"/></onentry></state>`, `error: a Map cannot be saved`},
+		{"unsaved closure", `<script>var next = (function() { var n = 0; return function() { return ++n } })()</script><state id="a"/>`,
+			`2:1: warning: n is seen by functions alone`},
+		{"unsaved closure in an object", `<script>function log() { let all = [], add = x => all.push(x); return { add } }; var l = log()</script><state id="a"/>`, `warning: all is seen by`},
+		{"unsaved closure of a name", `<script>function box(v) { function put(w) { v.x[0] = w } function get() { return v } return [get, put] }</script><state id="a"/>`, `warning: v is seen by`},
+		{"unsaved closure of a member", `<script>var api = {}; (function(o) { var c = 0; o.up = function() { c += 1; if (c) { (() => { c-- })() } } })(api)</script><state id="a"/>`, `warning: c is seen by`},
+		{"private field", `<script>class C { #n = 0; static #s; m = 1; #p() { return 1 } up() { return ++this.#n } }</script><state id="a"/>`,
+			`2:1: warning: #n is seen by functions alone; warning: #s is seen by`},
+		{"weak", `<script>var seen = new WeakSet(), of = new WeakMap()</script><state id="a"/>`, `warning: what a WeakSet holds is seen by; warning: what a WeakMap holds is seen by`},
+		{"functions that hide nothing", `<script>var n = 0, list = []; function up() { n++; list.push(n); return function() { return ++n } }
+			function sum(l) { var s = 0; l.forEach(function(x) { s += x }); function add(x) { s += x } add(1); for (const k of l) { s += k } return s }
+			function pair(a) { var b = a; b += 1; return { a: function(b) { b++; return a + b }, get b() { var a = 1; a++; return a } } }
+			class D { m = 1; up() { this.m++; return () => this.m++ } }</script><state id="a"><onentry><script>var f = function() { var q = 0; return function() { q++ } }; f()()</script></onentry></state>`, ""},
 		{"saved call", `<datamodel><data id="d" expr="(function() { return 1 })()"/></datamodel><state id="a"/>`, ""},
 		{"admit", `<state id="a" cr:admit="later"/>`, `2:1: error: admit "later" is none of forward, queue and fail`},
 		{"admit elsewhere", `<state id="a"><transition event="x" cr:admit="queue"/></state>`, `warning: admit has no effect on <transition>`},
@@ -129,6 +141,19 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Code that is nested very deeply is not read: the parser would use up the stack.
+func TestDeepCode(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", 500_000)
+	for _, body := range []string{`<datamodel><data id="d" expr="` + deep + `"/></datamodel><state id="a"/>`, `<script>` + deep + `</script><state id="a"/>`,
+		`<state id="a"><onentry><foreach array="[]" item="` + deep + `"/></onentry></state>`} {
+		found := lint.Document("f", []byte(`<scxml xmlns="http://www.w3.org/2005/07/scxml" version="1.0" datamodel="ecmascript">`+body+`</scxml>`), scxml.Options{})
+		if len(found) == 0 || found[0].Severity != lint.Error {
+			t.Errorf("%.60s: %d findings, want an error", body, len(found))
+		}
 	}
 }
 

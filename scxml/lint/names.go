@@ -168,8 +168,7 @@ func (l *linter) variablesOf(e *scxml.Element) {
 		if name == "" && n == "index" {
 			continue
 		}
-		_, err := parser.ParseFile(nil, "", "'use strict'; var "+name, 0, parser.WithDisableSourceMaps)
-		if err != nil || !variable.MatchString(name) || slices.Contains(taken, name) {
+		if parse("'use strict'; var "+name) == nil || !variable.MatchString(name) || slices.Contains(taken, name) {
 			l.find(e.Position, Error, RuleScript, "%s %q is not the name of a variable: the loop fails, with error.execution", n, name)
 		}
 	}
@@ -185,8 +184,8 @@ func unsaved(source string) string {
 	if source == "" {
 		return ""
 	}
-	program, err := parser.ParseFile(nil, "", "("+source+"\n)", 0, parser.WithDisableSourceMaps)
-	if err != nil || len(program.Body) != 1 {
+	program := parse("(" + source + "\n)")
+	if program == nil || len(program.Body) != 1 {
 		return ""
 	}
 	statement, ok := program.Body[0].(*ast.ExpressionStatement)
@@ -194,6 +193,22 @@ func unsaved(source string) string {
 		return ""
 	}
 	return unsavedValue(statement.Expression)
+}
+
+// maxSource bounds the code that is read; what is longer does not compile either. The
+// parser calls itself for each nesting, and a stack that is used up ends the process.
+const maxSource = 64 << 10
+
+// parse reads code; nil if it cannot be read, which is a finding of its own.
+func parse(source string) *ast.Program {
+	if len(source) > maxSource {
+		return nil
+	}
+	program, err := parser.ParseFile(nil, "", source, 0, parser.WithDisableSourceMaps)
+	if err != nil {
+		return nil
+	}
+	return program
 }
 
 func unsavedValue(e ast.Expression) string {

@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -65,8 +67,7 @@ func TestStormOfKills(t *testing.T) {
 			a := apps[random.IntN(len(apps))]
 			a.goOn(t)
 			t.Logf("%2d  %s is killed", n, a.Name)
-			rig.KillTarget(t, a.Name)
-			a.deaths++
+			a.kill(t)
 		}
 		s := services[random.IntN(len(services))]
 		t.Logf("%2d  %s is killed", n, s.name)
@@ -90,25 +91,46 @@ type stormApp struct {
 	*rig.App
 	fleet  *rig.Fleet
 	sender *sender
-	before uint64
 	deaths int
+	killed string // when the run was started that was killed last
 }
 
-// goOn waits until the application runs and has answered an event since it did so
-// last. Between two deaths one has to be answered, or the chart would have to take
-// that event for the cause.
+// kill kills the application.
+func (a *stormApp) kill(t *testing.T) {
+	t.Helper()
+	a.killed = rig.Inspect(t, a.Name).State.StartedAt
+	rig.KillTarget(t, a.Name)
+	a.deaths++
+}
+
+// goOn waits until the application has answered an event in a run that was not killed,
+// the one that the engine tells of. Between two deaths one has to be answered, or the
+// chart would have to take that event for the cause.
 func (a *stormApp) goOn(t *testing.T) {
 	t.Helper()
+	var run string // the one in which it is ready
+	var before uint64
 	rig.Eventually(t, 60*time.Second, a.Name+" goes on", func() error {
 		i, err := a.fleet.Instance(t, a.ID)
 		if err != nil {
 			return err
 		}
-		reached := i.GetQueue().GetDeliveredSequence()
-		if reached <= a.before || !rig.Inspect(t, a.Name).State.Running {
-			return fmt.Errorf("%d events, %d before, %s", reached, a.before, i.GetWhy())
+		if !slices.Contains(i.GetConfiguration(), "running") {
+			return errors.New(i.GetWhy())
 		}
-		a.before = reached
+		started := i.GetTarget().GetStartedTime().AsTime().Format(time.RFC3339Nano)
+		reached := i.GetQueue().GetDeliveredSequence()
+		// For a moment after a kill the engine still says that it runs.
+		state := rig.Inspect(t, a.Name).State
+		if !state.Running || state.StartedAt == a.killed || state.StartedAt != started {
+			return fmt.Errorf("started %s; the engine says running %v, started %s", started, state.Running, state.StartedAt)
+		}
+		if run != started {
+			run, before = started, reached
+		}
+		if reached <= before {
+			return fmt.Errorf("%d events, %d when it was ready, %s", reached, before, i.GetWhy())
+		}
 		return nil
 	})
 }

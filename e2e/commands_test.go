@@ -70,7 +70,7 @@ func commandsOnAContainer(t *testing.T, address, image string) {
 
 	made := []string{
 		"--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/app.sock", "-v", rig.Volume(t) + ":/run/chartroom",
-		"-l", rig.Label + "=" + rig.RunID(), "-l", rig.Only(t), image,
+		"-l", rig.Label + "=" + rig.RunID(), "-l", rig.Only(t), "-l", "chartroom.breaker.timeout=" + patience.String(), image,
 	}
 	run(0, append([]string{"create"}, made...)...)
 	is("created")

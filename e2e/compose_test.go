@@ -165,7 +165,7 @@ func mainJob(t *testing.T, p *project, only string) {
 	name := p.name + "-hello"
 	rig.RemoveByName(t, name)
 	run("run", "--name", name, "-e", "CHARTROOM_SOCKET=/run/chartroom/hello.sock", "-v", p.name+"-run:/run/chartroom",
-		"-l", rig.Label+"="+rig.RunID(), "-l", only, rig.AppImage(t))
+		"-l", rig.Label+"="+rig.RunID(), "-l", only, "-l", "chartroom.breaker.timeout="+patience.String(), rig.AppImage(t))
 	var want []string
 	send := func() {
 		t.Helper()

@@ -105,7 +105,7 @@ func restOnAContainer(t *testing.T, address, image string, witness *rig.Witness)
 	}
 
 	call(http.MethodPost, "/v1/instances", &fleetv1.CreateInstanceRequest{Name: name, Container: &fleetv1.ContainerSpec{
-		Image: image, Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Labels: rig.Labels(t),
+		Image: image, Environment: []string{"CHARTROOM_SOCKET=/run/chartroom/app.sock"}, Labels: rig.Labels(t, "chartroom.breaker.timeout", patience.String()),
 		Mounts: []string{rig.Volume(t) + ":/run/chartroom"},
 	}}, &fleetv1.CreateInstanceResponse{})
 	is("created")

@@ -18,7 +18,8 @@ import (
 const (
 	// storeLease is how long a shard belongs to its owner in the store.
 	storeLease = 10 * time.Second
-	// patience is a timeout of the breaker that only an outage of ours can use up.
+	// patience is a timeout of the breaker that only an outage of ours can use up: with
+	// the usual one a busy machine may have the next event refused.
 	patience = 10 * time.Second
 )
 

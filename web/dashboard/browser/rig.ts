@@ -22,13 +22,20 @@ export function docker(...args: string[]): string {
   return execFileSync("docker", args, { encoding: "utf8" }).trim();
 }
 
+const given = new Set<number>();
+
+/** freePort is below the ports that the system gives to whoever dials: a service that was killed finds its own free when it comes back. */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
-  const address = server.address();
-  const port = address && typeof address === "object" ? address.port : 0;
-  await new Promise((closed) => server.close(closed));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((said) => server.once("error", () => said(false)).listen(port, "127.0.0.1", () => said(true)));
+    if (free) await new Promise((closed) => server.close(closed));
+    if (free && !given.has(port)) {
+      given.add(port);
+      return port;
+    }
+  }
 }
 
 /** Program is one of chartroom's, which can be killed and started again. */
@@ -169,7 +176,8 @@ export class Rig {
         start: true,
         container: {
           image,
-          labels: { "chartroom.test": mark, "chartroom.snapshot": "socket" },
+          // With the usual breaker a busy machine may have an event refused.
+          labels: { "chartroom.test": mark, "chartroom.snapshot": "socket", "chartroom.breaker.timeout": "10s" },
           mounts: [`${volume}:/run/chartroom`],
           environment: [`CHARTROOM_SOCKET=/run/chartroom/${full}.sock`],
           network: "none",

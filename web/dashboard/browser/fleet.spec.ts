@@ -111,7 +111,15 @@ test("a crash stands out in the log, the container comes back, and a click shows
   // The transition starts at the top and has no line: it is drawn all the same.
   await expect(page.locator('path.arc.failed[data-from="running"][data-to="backoff"]')).toHaveCount(1);
   await expect(page.locator("figcaption")).toContainText("Way here: running → backoff");
-  await page.getByRole("button", { name: "Back to now" }).click();
+  // Which moment it is, what the chart was then, and what is of now.
+  const past = page.getByRole("region", { name: "Past moment" });
+  await expect(past).toContainText(/You look at the past: .*\d\d:\d\d:\d\d\.\d{3} \S+, state (backoff|restarting)/);
+  await expect(past).toContainText(/docker\.die #\d+: Crashed: exit 137/);
+  await expect(page.locator(".title")).toContainText(/now\s*● running/);
+  await expect(page.locator(".sentence")).toContainText(/^Now: /);
+  await past.getByRole("button", { name: "Back to now" }).click();
+  await expect(past).toHaveCount(0);
+  await expect(page.locator(".sentence")).not.toContainText("Now:");
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
   await expect(page.locator("figcaption")).toContainText(/Way here: running → backoff → restarting → .*→ running/);
 });
@@ -236,7 +244,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       if (path.includes(name)) {
         await page.getByText("Datamodel").click();
         await page.getByRole("button", { name: "Show that moment" }).click();
-        await expect(page.getByRole("button", { name: "Back to now" })).toBeVisible();
+        await expect(page.getByRole("region", { name: "Past moment" })).toBeVisible();
       }
       const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]).analyze();
       expect(found.violations.map((v) => `${path}: ${v.id}: ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`)).toEqual([]);

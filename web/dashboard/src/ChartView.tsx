@@ -5,9 +5,10 @@ import { drawing } from "./api";
 import { words } from "./format";
 import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import { Past } from "./Past";
 import { useFleet } from "./stream";
 import { useWidth } from "./useWidth";
-import { mark, moves, path, way } from "./way";
+import { mark, moves, path, state, way } from "./way";
 
 const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
 
@@ -31,6 +32,8 @@ interface Props {
   /** The log that tells how it came to be in these states, or the one entry of it that is looked at. */
   log?: readonly LogEntryJson[];
   moment?: LogEntryJson | undefined;
+  /** Goes back from that moment to now. */
+  live?: () => void;
 }
 
 /**
@@ -38,7 +41,7 @@ interface Props {
  * they are unsure.
  * It is as wide as its box, and scrolls when it is higher; what gets too small to read can be seen in full size.
  */
-export function ChartView({ chart, digest, active, unsure = false, log = [], moment }: Props) {
+export function ChartView({ chart, digest, active, unsure = false, log = [], moment, live }: Props) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
@@ -91,7 +94,7 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
   const taken = moment ? moves(moment, here) : region || parts.length === 0 ? way(log, here) : [];
   const seen = taken.filter((move) => ids.has(move.from.id) && ids.has(move.to.id));
   const { marked, arcs } = mark(seen, edges, new Map((drawn.nodes ?? []).map((node) => [node.id, node])));
-  const text = active ? `${unsure ? "Last known" : "Active"} states: ${active.map(words).join(", ") || "none"}` : "";
+  const text = active ? `${unsure ? "Last known" : "Active"} states${moment ? " then" : ""}: ${active.map(words).join(", ") || "none"}` : "";
   const told = path(taken);
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
   const size = framed(width);
@@ -100,6 +103,7 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
   const scrolls = full && shrunk;
   return (
     <figure className={unsure ? "chart unsure" : "chart"} ref={measured}>
+      {moment && live && <Past entry={moment} state={state(drawn.nodes ?? [], active ?? [])} live={live} />}
       {(parts.length > 0 || shrunk) && (
         <div className="chips" role="group" aria-label="Part and size of the chart">
           {parts.length > 0 &&

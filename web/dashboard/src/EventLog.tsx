@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { clock, pretty, severity, SIGN, words } from "./format";
+import { clock, exact, pretty, severity, SIGN, words } from "./format";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Greyed } from "./Intents";
 import { useLost } from "./stream";
@@ -149,7 +149,7 @@ export function Moment({ entry, live }: { entry: LogEntryJson; live: () => void 
       </div>
       <p>
         {entry.summary} <small>
-          {clock(entry.time)} · {entry.origin}
+          {exact(entry.time)} · {entry.origin}
         </small>
       </p>
       <ol>

@@ -84,8 +84,9 @@ export function InstancePage() {
     return error;
   };
   const error = newestError(mine) ?? lastError;
+  const live = () => setSelected(undefined);
   const showError = () => {
-    if (selected?.sequence === error?.sequence) return setSelected(undefined);
+    if (selected?.sequence === error?.sequence) return live();
     setWanted(error?.sequence);
     void readBack(Number(error?.sequence ?? first));
   };
@@ -93,10 +94,15 @@ export function InstancePage() {
     <>
       <div className="title">
         <h1>{instance.name}</h1>
+        {/* The drawing shows another time, what stands here does not. */}
+        {selected && <b className="present">now</b>}
         <StatePill instance={instance} now={now} />
         <Intents instance={instance} />
       </div>
-      <p className="sentence">{sentence(instance, now)}</p>
+      <p className="sentence">
+        {selected && <b>Now: </b>}
+        {sentence(instance, now)}
+      </p>
       {instance.target && !instance.managed && !barrier(instance) && (
         <p>
           Only observed: nothing here acts on it. To have it managed, make the container with the label <code>chartroom.enable=true</code>.
@@ -125,6 +131,7 @@ export function InstancePage() {
           unsure={!selected && Boolean(instance.unknown)}
           log={mine}
           moment={selected}
+          live={live}
         />
         {/* Beside the chart: what a click on an entry shows must be in sight. */}
         <aside>
@@ -139,7 +146,7 @@ export function InstancePage() {
             want={setWanted}
             {...(first > 1 ? { older: readOlder, findError } : {})}
           />
-          {selected && <Moment entry={selected} live={() => setSelected(undefined)} />}
+          {selected && <Moment entry={selected} live={live} />}
           <Facts instance={instance} />
           {hasChannel(instance) && <SendForm instance={instance} />}
           {instance.target && <Snapshots instance={instance} now={now} />}

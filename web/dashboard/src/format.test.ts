@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { expect, test } from "vitest";
-import { ago, barrier, bytes, gone, grade, pretty, refusal, sentence, together, until, wrong } from "./format";
+import { ago, barrier, bytes, clock, exact, gone, grade, pretty, refusal, sentence, together, until, wrong, zone } from "./format";
 
 test("an instance whose host is silent is never green", () => {
   expect(grade({ state: "running", unknown: true })).toBe("unknown");
@@ -51,6 +51,15 @@ test("ages and sizes read as people say them", () => {
   expect(until("2026-01-01T00:10:12Z", now)).toBe("in 12 s");
   expect(until("2026-01-01T00:09:48Z", now)).toBe("now");
   expect(bytes("2048")).toBe("2.0 KiB");
+});
+
+test("a time that stands alone names its zone, and midnight is the hour 0", () => {
+  const time = "2026-07-01T12:00:00.250Z";
+  expect(zone(Date.parse(time))).not.toBe("");
+  expect(exact(time, Date.parse(time))).toBe(`${clock(time, Date.parse(time))} ${zone(Date.parse(time))}`);
+  expect(exact(undefined)).toBe("");
+  const midnight = new Date(2026, 0, 1, 0, 0, 5);
+  expect(clock(midnight.toISOString(), midnight.getTime())).toMatch(/\b0?0:00:05\.000/);
 });
 
 test("gaps that follow each other for one reason are told once, and one that goes on by itself", () => {

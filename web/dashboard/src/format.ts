@@ -109,8 +109,18 @@ export function together(gaps: readonly GapJson[]): (GapJson & { times: number }
 export function clock(time: string | undefined, now = Date.now()): string {
   if (!time) return "";
   const at = new Date(time);
-  const text = `${at.toLocaleTimeString([], { hour12: false })}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  const text = `${at.toLocaleTimeString([], { hourCycle: "h23" })}.${String(at.getMilliseconds()).padStart(3, "0")}`;
   return at.toDateString() === new Date(now).toDateString() ? text : `${at.toLocaleDateString([], { month: "short", day: "numeric" })} ${text}`;
+}
+
+/** exact is clock with the zone that it is in, for where a time stands alone. */
+export function exact(time: string | undefined, now?: number): string {
+  return time ? `${clock(time, now)} ${zone(Date.parse(time))}` : "";
+}
+
+/** zone names the zone in which times are shown, as it is at a time: "UTC", "GMT+1". */
+export function zone(at = Date.now()): string {
+  return new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }
 
 /** bytes shows a size. */

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { DrawingNodeJson } from "./gen/chartroom/fleet/v1/fleet_pb";
 import type { LogEntryJson, MicrostepJson } from "./gen/chartroom/fleet/v1/instance_pb";
-import { type Move, moves, took, way } from "./way";
+import { type Move, moves, state, took, way } from "./way";
 
 const nodes = new Map(
   (
@@ -57,4 +57,11 @@ test("a move is that of a line or of a note, whichever the chart took", () => {
   expect(edge("backoff", "running", "run.over")).toBe(false);
   // A state that was not left is not entered either.
   expect(edge("running", "life", "run.over")).toBe(false);
+});
+
+test("the word for where a chart is is the deepest state of the first region", () => {
+  const drawn = [...nodes.values()];
+  expect(state(drawn, ["both", "life", "down", "backoff", "breaker", "waiting"])).toBe("backoff");
+  expect(state(drawn, ["both", "life", "gone", "breaker", "ready"])).toBe("gone");
+  expect(state(drawn, [])).toBe("");
 });

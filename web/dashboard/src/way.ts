@@ -47,6 +47,16 @@ export function way(log: readonly LogEntryJson[], nodes: Nodes): Move[] {
   return taken;
 }
 
+/** state is the active state that one word best tells, as the server chooses it: the deepest one of the first region. */
+export function state(nodes: readonly DrawingNodeJson[], active: readonly string[]): string {
+  let found = "";
+  for (;;) {
+    const next = nodes.find((node) => (node.parent ?? "") === found && active.includes(node.id ?? ""));
+    if (!next?.id) return found;
+    found = next.id;
+  }
+}
+
 /** mark finds what of the drawing was taken: lines and notes; the moves without a line want an arc. */
 export function mark(taken: readonly Move[], edges: readonly DrawingEdgeJson[], nodes: Nodes): { marked: ReadonlySet<DrawingEdgeJson>; arcs: readonly Move[] } {
   const marked = new Set<DrawingEdgeJson>();

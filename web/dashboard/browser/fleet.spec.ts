@@ -4,6 +4,7 @@
 // after a power cut.
 
 import AxeBuilder from "@axe-core/playwright";
+import type { Locator } from "@playwright/test";
 import { expect, green, row, test } from "./rig";
 
 test("a container appears, takes an event, and its log tells of it", async ({ page, request, rig }) => {
@@ -176,24 +177,38 @@ test("the page says at the top what the last crash was, though it is far down in
 });
 
 for (const [width, region] of [[1400, "lifecycle"], [390, "started"]] as const) {
-  test(`the chart fits a window of ${width} px, and its names can be read`, async ({ page, request, rig }) => {
+  test(`the chart fits a window of ${width} px or scrolls in it, and its names can be read`, async ({ page, request, rig }) => {
     const name = await rig.create(request, `fit-${width}`);
     await page.setViewportSize({ width, height: 800 });
     await page.goto(`${rig.url}/instances/${name}@host-1`);
     await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
     await expect(page.locator(".edge text", { hasText: "» docker.start" }).first()).toBeVisible();
     const border = page.locator(`[data-state="${region}"] > rect`);
-    const fits = async () => {
-      const [inner, outer] = [await border.boundingBox(), await page.locator(".canvas").boundingBox()];
+    const inside = async (what: Locator) => {
+      const [inner, outer] = [await what.boundingBox(), await page.locator(".canvas").boundingBox()];
       return inner !== null && outer !== null && inner.x >= outer.x && inner.x + inner.width <= outer.x + outer.width && inner.x + inner.width <= width;
     };
-    expect(await fits()).toBe(true);
     const scale = () => page.locator(".chart svg").evaluate((svg: SVGSVGElement) => svg.getScreenCTM()?.a ?? 0);
-    expect(await scale()).toBeGreaterThan(0.6);
+    const size = page.getByRole("button", { name: "full size" });
+    const active = page.locator('[data-state="running"] > rect');
+    const fitted = async () => {
+      await expect(size).toHaveAttribute("aria-pressed", "false");
+      expect(await inside(border)).toBe(true);
+      expect(await scale()).toBeGreaterThan(0.6);
+    };
+    const scrolled = async () => {
+      await expect(size).toHaveAttribute("aria-pressed", "true");
+      expect(await scale()).toBeCloseTo(1, 2);
+      await expect(active).toBeInViewport();
+      expect(await inside(active)).toBe(true);
+    };
+    // On a telephone what fits cannot be read.
+    const [first, second] = width < 760 ? [scrolled, fitted] : [fitted, scrolled];
+    await first();
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-    await page.getByRole("button", { name: "full size" }).click();
-    expect(await scale()).toBeCloseTo(1, 2);
-    await expect(page.locator('[data-state="running"] > rect')).toBeInViewport();
+    await size.click();
+    await second();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
   });
 }
 

@@ -7,6 +7,7 @@ import type { GetDrawingResponseJson, DrawingEdgeJson, DrawingNodeJson } from ".
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { Past } from "./Past";
 import { useFleet } from "./stream";
+import { useNarrow } from "./useNarrow";
 import { useWidth } from "./useWidth";
 import { mark, moves, path, state, way } from "./way";
 
@@ -39,13 +40,17 @@ interface Props {
 /**
  * ChartView draws what the server laid out, with the active states lit, and the way that led there; without colour when
  * they are unsure.
- * It is as wide as its box, and scrolls when it is higher; what gets too small to read can be seen in full size.
+ * It is as wide as its box, and scrolls when it is higher; what gets too small to read can be seen in full size, and on a
+ * telephone is from the beginning.
  */
 export function ChartView({ chart, digest, active, unsure = false, log = [], moment, live }: Props) {
   const [drawn, setDrawn] = useState<GetDrawingResponseJson>();
   const [problem, setProblem] = useState("");
   const [part, setPart] = useState<string>();
-  const [full, setFull] = useState(false);
+  // What fits a telephone is too small to read: there it scrolls, until somebody wants to see all of it.
+  const narrow = useNarrow();
+  const [chosen, setFull] = useState<boolean>();
+  const full = chosen ?? narrow;
   const { link } = useFleet();
   const canvas = useRef<HTMLDivElement>(null);
   const [measured, room] = useWidth();

@@ -176,6 +176,24 @@ test("the page says at the top what the last crash was, though it is far down in
   await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
 });
 
+test("while a chart is laid out for the first time, the page says so and for how long", async ({ page, request, rig }) => {
+  const name = await rig.create(request, "undrawn");
+  let layOut = () => {};
+  const laidOut = new Promise<void>((done) => (layOut = done));
+  await page.route("**/drawing?*", async (route) => {
+    await laidOut;
+    await route.continue();
+  });
+  await page.goto(`${rig.url}/instances/${name}@host-1`);
+  const chart = page.locator("figure.chart");
+  await expect(chart.getByRole("status")).toHaveText("Drawing the chart…");
+  await expect(chart).toContainText(/the first time that anybody looks at this version of the chart: \d+ s so far/);
+  await expect(chart).toContainText("Active states: container, lifecycle, started");
+  layOut();
+  await expect(page.locator('[data-state="running"][data-active="true"]')).toBeVisible();
+  await expect(chart.getByRole("status")).toHaveCount(0);
+});
+
 for (const [width, region] of [[1400, "lifecycle"], [390, "started"]] as const) {
   test(`the chart fits a window of ${width} px or scrolls in it, and its names can be read`, async ({ page, request, rig }) => {
     const name = await rig.create(request, `fit-${width}`);

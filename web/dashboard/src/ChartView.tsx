@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-import { useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Arc, ArcLabel, ARROWS } from "./Arc";
 import { drawing } from "./api";
 import { words } from "./format";
@@ -9,6 +9,7 @@ import { Past } from "./Past";
 import { useFleet } from "./stream";
 import { useNarrow } from "./useNarrow";
 import { useWidth } from "./useWidth";
+import { Waiting } from "./Waiting";
 import { mark, moves, path, state, way } from "./way";
 
 const drawings = new Map<string, Promise<GetDrawingResponseJson>>();
@@ -79,8 +80,21 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
       current = false;
     };
   }, [chart, digest, link]); // what could not be read is read when the server is back
-  if (problem) return <p className="empty">The chart cannot be drawn: {problem}</p>;
-  if (!drawn) return <p className="empty">Drawing the chart…</p>;
+  const text = active ? `${unsure ? "Last known" : "Active"} states${moment ? " then" : ""}: ${active.map(words).join(", ") || "none"}` : "";
+  const frame = (inner: ReactNode, nodes: readonly DrawingNodeJson[] = [], told = "") => (
+    <figure className={unsure ? "chart unsure" : "chart"} ref={measured}>
+      {moment && live && <Past entry={moment} state={state(nodes, active ?? [])} live={live} />}
+      {inner}
+      {text && (
+        <figcaption>
+          {told && <p>{told}</p>}
+          {text}
+        </figcaption>
+      )}
+    </figure>
+  );
+  if (problem) return frame(<p className="empty">The chart cannot be drawn: {problem}</p>);
+  if (!drawn || (digest && drawn.digest !== digest)) return frame(<Waiting />);
   const lit = new Set(active ?? []);
   const parts = regions(drawn.nodes ?? []);
   const proposed = parts[0] && legible(drawn.nodes ?? [], parts[0], lit, room);
@@ -99,16 +113,14 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
   const taken = moment ? moves(moment, here) : region || parts.length === 0 ? way(log, here) : [];
   const seen = taken.filter((move) => ids.has(move.from.id) && ids.has(move.to.id));
   const { marked, arcs } = mark(seen, edges, new Map((drawn.nodes ?? []).map((node) => [node.id, node])));
-  const text = active ? `${unsure ? "Last known" : "Active"} states${moment ? " then" : ""}: ${active.map(words).join(", ") || "none"}` : "";
   const told = path(taken);
   const { x = 0, y = 0, width = drawn.width ?? 0, height = drawn.height ?? 0 } = shown ?? {};
   const size = framed(width);
   const box = `${Number(x) - FRAME} ${Number(y) - FRAME} ${size} ${framed(height)}`;
   const shrunk = room > 0 && room < size;
   const scrolls = full && shrunk;
-  return (
-    <figure className={unsure ? "chart unsure" : "chart"} ref={measured}>
-      {moment && live && <Past entry={moment} state={state(drawn.nodes ?? [], active ?? [])} live={live} />}
+  return frame(
+    <>
       {(parts.length > 0 || shrunk) && (
         <div className="chips" role="group" aria-label="Part and size of the chart">
           {parts.length > 0 &&
@@ -144,13 +156,9 @@ export function ChartView({ chart, digest, active, unsure = false, log = [], mom
           ))}
         </svg>
       </div>
-      {text && (
-        <figcaption>
-          {told && <p>{told}</p>}
-          {text}
-        </figcaption>
-      )}
-    </figure>
+    </>,
+    drawn.nodes ?? [],
+    told,
   );
 }
 

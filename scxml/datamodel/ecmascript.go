@@ -43,6 +43,9 @@ type compiled struct {
 	// that it could make any.
 	words   []string
 	dynamic bool
+	// inherited says that a script may change what all objects inherit, and so what a
+	// missing property means.
+	inherited bool
 	// name is set for a location that is one identifier, slot is its place.
 	name string
 	slot int
@@ -252,7 +255,7 @@ func (l *ecmascript) script(src string) *Expr {
 		e.Err = syntaxError(err)
 		return e
 	}
-	c := &compiled{program: program}
+	c := &compiled{program: program, inherited: builtinChange.MatchString(src)}
 	c.scan(src)
 	e.prog = c
 	return e
@@ -339,9 +342,9 @@ func syntaxError(err error) error {
 func (l *ecmascript) NewStore(sys System, scripts []*Expr) Store {
 	s := &ecmaStore{sys: sys, scripts: scripts, vars: newVariables(l.schema)}
 	for _, e := range scripts {
-		// A script that changes what all objects inherit changes what a
-		// missing property means.
-		s.slow = s.slow || builtinChange.MatchString(e.Source)
+		if c, ok := e.prog.(*compiled); ok { // else it does not compile and never runs
+			s.slow = s.slow || c.inherited
+		}
 	}
 	return s
 }

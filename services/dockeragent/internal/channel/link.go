@@ -371,7 +371,7 @@ func (l *Link) serve(ctx context.Context, conn net.Conn) error {
 		close(reading)
 	}()
 	l.sayRestore()
-	r := bufio.NewReaderSize(conn, 64<<10)
+	r := bufio.NewReader(conn) // small: every application has one for as long as it runs
 	for {
 		line, err := readLine(r)
 		if errors.Is(err, errLong) {

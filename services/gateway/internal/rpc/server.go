@@ -361,6 +361,7 @@ func (s *Server) ListHosts(ctx context.Context, _ *fleetv1.ListHostsRequest) (*f
 	} else if f := s.upstream.Finding(ctx); f != nil {
 		r.Findings = append(r.Findings, f)
 	}
+	r.Findings = append(r.Findings, s.model.Shared()...)
 	return r, nil
 }
 

@@ -209,6 +209,7 @@ func TestKilledBetweenCallAndRecord(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			c, state := newCentre(t), t.TempDir()
+			address := c.listen()
 			name := fmt.Sprintf("chartroom-test-%d-%s", time.Now().UnixNano(), point)
 			t.Cleanup(func() { _ = d.Remove(context.Background(), name, true) })
 			w := watch(t, d, name)
@@ -221,19 +222,19 @@ func TestKilledBetweenCallAndRecord(t *testing.T) {
 				"image": image, "command": []string{"/probe", "app"}, "environment": []string{"CHARTROOM_SOCKET=/run/chartroom/" + name + ".sock"},
 				"mounts": []string{dir + ":/run/chartroom"}, "network": "none", "labels": map[string]string{need.Label: need.Run()},
 			}
-			agent := spawn(t, c, state, "none", "none")
+			agent := spawn(t, address, state, "none", "none")
 			play(c, name, spec, func(verb string) func() {
 				if point == "started" && verb != "start" {
 					return func() {}
 				}
 				_ = agent.Process.Signal(syscall.SIGTERM)
 				_ = agent.Wait()
-				agent = spawn(t, c, state, point, verb)
+				agent = spawn(t, address, state, point, verb)
 				return func() {
 					if err := agent.Wait(); err == nil || agent.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 						t.Errorf("%s: the agent ended with %v, want SIGKILL", verb, err)
 					}
-					agent = spawn(t, c, state, "none", "none")
+					agent = spawn(t, address, state, "none", "none")
 				}
 			})
 			w.check(t, c)
@@ -243,10 +244,10 @@ func TestKilledBetweenCallAndRecord(t *testing.T) {
 	}
 }
 
-func spawn(t *testing.T, c *centre, state, point, verb string) *exec.Cmd {
+func spawn(t *testing.T, address, state, point, verb string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), child+"="+strings.Join([]string{c.address, state, point, verb}, " "))
+	cmd.Env = append(os.Environ(), child+"="+strings.Join([]string{address, state, point, verb}, " "))
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

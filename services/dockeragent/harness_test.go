@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -19,12 +20,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"net"
-
+	"github.com/chartroom/chartroom/internal/transport"
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	"github.com/chartroom/chartroom/services/dockeragent/internal/engine"
 )
@@ -32,8 +31,9 @@ import (
 // centre plays statemachine: it keeps what agents say and sends commands.
 type centre struct {
 	agentv1.UnimplementedAgentServiceServer
-	t       *testing.T
-	address string
+	t      *testing.T
+	server *grpc.Server
+	memory transport.Memory // where it serves
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -65,19 +65,25 @@ type pipeEnd struct {
 
 func newCentre(t *testing.T) *centre {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := &centre{
-		t: t, address: l.Addr().String(), changed: make(chan struct{}), blobs: map[string][]byte{},
+		t: t, server: grpc.NewServer(), memory: transport.NewMemory(), changed: make(chan struct{}), blobs: map[string][]byte{},
 		fence: &agentv1.Fence{Epoch: 1, Nonce: "n"}, rows: map[string]*agentv1.Command{}, pipes: map[string]*pipeEnd{},
 	}
-	s := grpc.NewServer()
-	agentv1.RegisterAgentServiceServer(s, c)
-	go func() { _ = s.Serve(l) }()
-	t.Cleanup(s.Stop)
+	agentv1.RegisterAgentServiceServer(c.server, c)
+	go func() { _ = c.server.Serve(c.memory) }()
+	t.Cleanup(c.server.Stop)
 	return c
+}
+
+// listen serves on loopback too, for agents that are processes of their own.
+func (c *centre) listen() (address string) {
+	c.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	go func() { _ = c.server.Serve(l) }()
+	return l.Addr().String()
 }
 
 func (c *centre) wake() {
@@ -385,7 +391,7 @@ func logger(t *testing.T) *slog.Logger {
 // start runs an agent and returns how to stop it.
 func start(t *testing.T, c *centre, state string, e engine.Engine, change ...func(*Config)) (stop func()) {
 	t.Helper()
-	conn, err := grpc.NewClient(c.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := c.memory.Dial()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
@@ -21,26 +22,28 @@ import (
 // refused at once, and does not hold up the start that waits behind it.
 func TestDeliverToTheDeadWaitsForNothing(t *testing.T) {
 	t.Parallel()
-	c, f, state := newCentre(t), engine.NewFake(), t.TempDir()
-	stop := start(t, c, state, f)
-	id := created(c, "web", appSpec("web"))
-	c.done(c.command("web", id, "start", nil))
-	run := field(c.find("web", "docker.start", 1), "startedAt").(string)
-	c.find("web", "app.ready", 1)
-	stop()
-	if err := f.HostKill(id); err != nil {
-		t.Fatal(err)
-	}
-	command := c.command("web", id, "deliver", nil, deliver(1, "e1", run))
-	start(t, c, state, f)
-	c.find("web", "docker.die", 1)
-	died := time.Now()
-	if o := c.outcome(command); o.GetEvent() != "error.outcome_stale.deliver" {
-		t.Errorf("%s %s, want it stale", o.GetEvent(), o.GetDataJson())
-	}
-	if waited := time.Since(died); waited > linkTime/2 {
-		t.Errorf("it was told %v after the death", waited)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, f, state := newCentre(t), engine.NewFake(), t.TempDir()
+		stop := start(t, c, state, f)
+		id := created(c, "web", appSpec("web"))
+		c.done(c.command("web", id, "start", nil))
+		run := field(c.find("web", "docker.start", 1), "startedAt").(string)
+		c.find("web", "app.ready", 1)
+		stop()
+		if err := f.HostKill(id); err != nil {
+			t.Fatal(err)
+		}
+		command := c.command("web", id, "deliver", nil, deliver(1, "e1", run))
+		start(t, c, state, f)
+		c.find("web", "docker.die", 1)
+		died := time.Now()
+		if o := c.outcome(command); o.GetEvent() != "error.outcome_stale.deliver" {
+			t.Errorf("%s %s, want it stale", o.GetEvent(), o.GetDataJson())
+		}
+		if waited := time.Since(died); waited > linkTime/2 {
+			t.Errorf("it was told %v after the death", waited)
+		}
+	})
 }
 
 // The restore of a run that the agent has not noted yet is not stale: the engine

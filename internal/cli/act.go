@@ -187,9 +187,33 @@ func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, what s
 		if done, err := a.printOne(r); done {
 			return err
 		}
-		fmt.Fprintln(a.env.Stdout, or(ignored(ctx, c, request, r), outcome(request, r)+replayed(ctx, c, request)))
+		said := or(ignored(ctx, c, request, r), delayed(ctx, c, request, r))
+		fmt.Fprintln(a.env.Stdout, or(said, outcome(request, r)+replayed(ctx, c, request)))
 		return nil
 	})
+}
+
+// delayed says that an event on its way waits for the host, whose agent is not there to
+// deliver it; empty when it is, or when that is not known.
+func delayed(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) string {
+	if r.GetOutcome() != fleetv1.Outcome_OUTCOME_FORWARDED {
+		return ""
+	}
+	i, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: request.GetInstanceId()})
+	if err != nil {
+		return ""
+	}
+	hosts, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
+	if err != nil {
+		return ""
+	}
+	for _, h := range hosts.GetHosts() {
+		if h.GetHostId() == i.GetInstance().GetHostId() && (h.GetUnknown() || !h.GetConnected()) {
+			return fmt.Sprintf("event %d: accepted, and delivered to %s when its host is back: the agent of %s is not connected",
+				r.GetSequence(), request.GetInstanceId(), h.GetHostId())
+		}
+	}
+	return ""
 }
 
 // replayed says what a start from a snapshot that was asked for by number means:

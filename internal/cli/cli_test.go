@@ -186,6 +186,29 @@ func TestSendSaysWhatTakesNothing(t *testing.T) {
 	}
 }
 
+// An event that nobody is there to deliver is not said to be on its way.
+func TestSendToAHostThatIsAway(t *testing.T) {
+	t.Parallel()
+	const away = "event 7: accepted, and delivered to web when its host is back: the agent of h1 is not connected\n"
+	for _, test := range []struct {
+		name string
+		host *fleetv1.Host
+		want string
+	}{
+		{"connected", &fleetv1.Host{HostId: "h1", Connected: true}, "event 7: forwarded to web\n"},
+		{"away", &fleetv1.Host{HostId: "h1"}, away},
+		{"not heard of", &fleetv1.Host{HostId: "h1", Connected: true, Unknown: true}, away},
+		{"another is away", &fleetv1.Host{HostId: "h2"}, "event 7: forwarded to web\n"},
+	} {
+		f := &fleet{instances: someInstances(), hosts: []*fleetv1.Host{test.host}, sent: &fleetv1.SendEventResponse{
+			Outcome: fleetv1.Outcome_OUTCOME_FORWARDED, Sequence: 7,
+		}}
+		if code, stdout, stderr := run(t, f, "", "send", "web", "add"); code != 0 || stdout != test.want {
+			t.Errorf("%s: exit code %d, %q %q, want %q", test.name, code, stdout, stderr, test.want)
+		}
+	}
+}
+
 // Whoever goes back to a snapshot is told which events come again.
 func TestRestoreSaysWhatComesAgain(t *testing.T) {
 	t.Parallel()

@@ -133,10 +133,11 @@ func New(env Env) *cobra.Command {
 			"reach it, keeps the state that the application dumped, and restores it after a crash.\n\n" +
 			"Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 refused by the state, 5 timed out,\n" +
 			"6 unreachable, 7 conflict, 8 findings.",
-		Version:       version.Version,
+		Version:       built(version.This()),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
@@ -171,7 +172,7 @@ func New(env Env) *cobra.Command {
 	group("look", "Look:", a.getCommand(), a.describeCommand(), a.watchCommand(), a.logCommand(), hasOwnForm(a.logsCommand(), "passes on what the program wrote"), a.doctorCommand(), a.healthCommand())
 	group("make", "Make instances:", a.createCommand(), a.runCommand(), a.chartCommand())
 	group("act", "Act on an instance:", append(a.intentCommands(), a.sendCommand(), a.waitCommand(), hasOwnForm(a.attachCommand(), "passes on what the program wrote"), a.snapshotCommand())...)
-	root.AddCommand(a.workerCommand(), a.benchCommand())
+	root.AddCommand(a.workerCommand(), a.benchCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd() // now, so that it is wrapped as the others are
 	wrapArgs(root)
 	return root

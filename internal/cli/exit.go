@@ -171,7 +171,7 @@ func explain(err error) string {
 		case codes.Unauthenticated, codes.PermissionDenied:
 			next = []string{"Name the directory that chartroom init made: --tls-dir DIR, or CHARTROOM_TLS_DIR."}
 		case codes.Unimplemented:
-			next = []string{"The server is of another version: chartroom --version, and the same there."}
+			next = []string{"The server is of another version. See: chartroom version"}
 		}
 	}
 	return strings.Join(append([]string{message}, next...), "\n")

@@ -14,10 +14,6 @@ import (
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 )
 
-// KernelVersion is stored with every log entry. It changes when the kernel
-// would take a logged step differently.
-const KernelVersion = "2"
-
 // sessionEvery is how often a log entry carries the session snapshot.
 const sessionEvery = 100
 

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/chartroom/chartroom/internal/version"
 	agentv1 "github.com/chartroom/chartroom/proto/gen/chartroom/agent/v1"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
 	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
@@ -407,7 +408,7 @@ func (t *turn) entry(s stimulus, seed uint64) *fleetv1.LogEntry {
 	e := &fleetv1.LogEntry{
 		InstanceId: t.instance.id, Sequence: v.GetLogSequence(), Time: timestamppb.New(t.now),
 		Origin: s.origin, Event: s.event, DataJson: string(s.dataJSON),
-		RequestId: s.requestID, Seed: seed, KernelVersion: KernelVersion,
+		RequestId: s.requestID, Seed: seed, KernelVersion: version.Kernel,
 		DelayedSend: s.fire, SendId: s.sendID, SenderInstanceId: s.from,
 		Inferred: s.inferred, Traceparent: t.traceparent,
 	}

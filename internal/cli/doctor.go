@@ -67,8 +67,8 @@ func (a *app) doctorCommand() *cobra.Command {
 			} else {
 				for _, f := range d.Findings {
 					fmt.Fprintf(a.env.Stdout, "%s: %s (%s)\n", f.Where, printable(f.Message), f.Code)
-					if f.Fix != "" {
-						fmt.Fprintf(a.env.Stdout, "  mend it with: %s\n", f.Fix)
+					for _, said := range fixLines(f.Fix) {
+						fmt.Fprintln(a.env.Stdout, "  "+printable(said))
 					}
 				}
 				fmt.Fprintln(a.env.Stdout, d.summary())

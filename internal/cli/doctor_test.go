@@ -57,6 +57,24 @@ func TestDoctorTellsWhatIsDown(t *testing.T) {
 	}
 }
 
+// What is to be pasted stands in lines of its own, as it is meant.
+func TestFixesInLines(t *testing.T) {
+	t.Parallel()
+	i := &fleetv1.Instance{InstanceId: "web@h1", HostId: "h1", Managed: true, Target: &fleetv1.Target{}, Findings: []*fleetv1.Finding{{
+		Code: "socket.unreachable", Message: "no volume\x1b", Fix: "volumes:\n  - chartroom-run:/run/chartroom\x1b",
+	}}}
+	f := &fleet{instances: []*fleetv1.Instance{i}, hosts: []*fleetv1.Host{{HostId: "h1", Connected: true, EngineReachable: true}}}
+	_, stdout, _ := run(t, f, "", "describe", "web@h1")
+	at := strings.Repeat(" ", 13)
+	if want := "finding      socket.unreachable: no volume \n" + at + "mend it with:\n" + at + "  volumes:\n" + at + "    - chartroom-run:/run/chartroom \n"; !strings.Contains(stdout, want) {
+		t.Errorf("describe lacks\n%s\n%s", want, stdout)
+	}
+	_, stdout, _ = run(t, f, "", "doctor")
+	if want := "  mend it with:\n    volumes:\n      - chartroom-run:/run/chartroom \n"; !strings.Contains(stdout, want) {
+		t.Errorf("doctor lacks\n%s\n%s", want, stdout)
+	}
+}
+
 // A service that does not answer is named, and no agent is blamed for not being heard.
 func TestDoctorNamesTheServiceThatIsSilent(t *testing.T) {
 	t.Parallel()

@@ -292,12 +292,28 @@ func (a *app) describe(i *fleetv1.Instance, now time.Time) error {
 	}
 	for _, f := range i.GetFindings() {
 		line("finding", "%s: %s", f.GetCode(), f.GetMessage())
-		if f.GetFix() != "" {
-			line("", "mend it with: %s", f.GetFix())
+		for _, said := range fixLines(f.GetFix()) {
+			line("", "%s", said)
 		}
 	}
 	line("log", "up to entry %d: chartroom log %s", i.GetLogSequence(), i.GetInstanceId())
 	return nil
+}
+
+// fixLines are how to mend a finding: one line, or those to paste below it, indented as
+// they are meant.
+func fixLines(fix string) []string {
+	lines := strings.Split(strings.TrimRight(fix, "\n"), "\n")
+	switch {
+	case fix == "":
+		return nil
+	case len(lines) == 1:
+		return []string{"mend it with: " + fix}
+	}
+	for n := range lines {
+		lines[n] = "  " + lines[n]
+	}
+	return append([]string{"mend it with:"}, lines...)
 }
 
 // targetWords tells of the target what is known of it.

@@ -108,17 +108,79 @@ func (d *differ) at(k Kind, s *scxml.State, line int, format string, args ...any
 // value tells that an attribute changed.
 func (d *differ) value(s *scxml.State, of, name, old, now string) {
 	if of != "" {
-		of = " of " + of
+		name += " of " + of
 	}
+	if old != now {
+		d.add(Changed, s, "%s", revalued(name, old, now))
+	}
+}
+
+// revalued tells from what to what something changed; empty is not set.
+func revalued(name, old, now string) string {
 	switch {
-	case old == now:
 	case old == "":
-		d.add(Changed, s, "%s%s is %q now, and was not set", name, of, now)
+		return fmt.Sprintf("%s is %q now, and was not set", name, now)
 	case now == "":
-		d.add(Changed, s, "%s%s is not set any more, and was %q", name, of, old)
-	default:
-		d.add(Changed, s, "%s%s is %q now, and was %q", name, of, now, old)
+		return fmt.Sprintf("%s is not set any more, and was %q", name, old)
 	}
+	return fmt.Sprintf("%s is %q now, and was %q", name, now, old)
+}
+
+// content tells how executable content changed: which attributes, where that is all, and
+// else only that it did, in the words of otherwise.
+func (d *differ) content(s *scxml.State, line int, of, otherwise string, old, now []*scxml.Element) {
+	edits, ok := revised(old, now)
+	if !ok || len(edits) == 0 {
+		d.at(Changed, s, line, "%s", otherwise)
+		return
+	}
+	for _, e := range edits {
+		d.at(Changed, s, e.line, "%s: %s", of, e.text)
+	}
+}
+
+// edit is an attribute of executable content that changed.
+type edit struct {
+	line int
+	text string
+}
+
+// revised are the attributes in which two lists of elements differ; it is false when they
+// differ in anything else.
+func revised(old, now []*scxml.Element) (edits []edit, ok bool) {
+	if len(old) != len(now) {
+		return nil, false
+	}
+	for n, e := range now {
+		was := old[n]
+		if was.Space != e.Space || was.Name != e.Name || plain(was) != plain(e) {
+			return nil, false
+		}
+		for _, a := range attributes(was, e) {
+			x, _ := was.Attribute(a.Space, a.Name)
+			y, _ := e.Attribute(a.Space, a.Name)
+			if x != y {
+				edits = append(edits, edit{e.Line, revalued(a.Name+" of "+tag(was, a.Name), x, y)})
+			}
+		}
+		inside, same := revised(elements(was), elements(e))
+		if !same {
+			return nil, false
+		}
+		edits = append(edits, inside...)
+	}
+	return edits, true
+}
+
+// tag names an element by what it is about, such as <send event="wind">, beside the
+// attribute that changed.
+func tag(e *scxml.Element, but string) string {
+	for _, name := range []string{"event", "eventexpr", "id", "sendid", "location", "name", "cond", "label"} {
+		if v, ok := e.Attribute("", name); ok && name != but {
+			return fmt.Sprintf("<%s %s=%q>", e.Name, name, v)
+		}
+	}
+	return "<" + e.Name + ">"
 }
 
 // inside compares two forms of a state, without its children.
@@ -136,7 +198,8 @@ func (d *differ) inside(old, now *scxml.State) {
 		case y == "":
 			d.add(Removed, now, "%s removed from %s", what, called(now))
 		default:
-			d.add(Changed, now, "%s of %s changed", what, called(now))
+			of := what + " of " + called(now)
+			d.content(now, now.Line, of, of+" changed", a, b)
 		}
 	}
 	content("<onentry>", old.OnEntry, now.OnEntry)
@@ -160,7 +223,8 @@ func (d *differ) initial(old, now *scxml.State) {
 	}
 	a, b := old.Initial.Element, now.Initial.Element
 	if x, y := inner(a), inner(b); x != y && x != "" && y != "" {
-		d.at(Changed, now, now.Initial.Line, "%s of %s: what is done on the way changed", what, called(now))
+		of := what + " of " + called(now)
+		d.content(now, now.Initial.Line, of, of+": what is done on the way changed", elements(a), elements(b))
 	}
 	d.foreign(now, "the "+what+" of "+called(now), a, b)
 }
@@ -286,7 +350,8 @@ func (d *differ) transitions(old, now *scxml.State) {
 		}
 		d.foreign(now, "transition "+sentence(t), o.Element, t.Element)
 		if inner(o.Element) != inner(t.Element) {
-			d.at(Changed, now, t.Line, "transition %s: what it does changed", sentence(t))
+			of := "transition " + sentence(t)
+			d.content(now, t.Line, of, of+": what it does changed", elements(o.Element), elements(t.Element))
 		}
 	}
 	for _, o := range rest {
@@ -352,20 +417,50 @@ func initial(s *scxml.State) string {
 	return t
 }
 
-// foreign are the attributes of other namespaces that either element has.
-func foreign(elements ...*scxml.Element) []scxml.Attr {
+// attributes are those that either element has.
+func attributes(elements ...*scxml.Element) []scxml.Attr {
 	var out []scxml.Attr
 	for _, e := range elements {
 		if e == nil {
 			continue
 		}
 		for _, a := range e.Attrs {
-			if a.Space != "" && a.Space != "xmlns" && !slices.ContainsFunc(out, func(o scxml.Attr) bool { return o.Space == a.Space && o.Name == a.Name }) {
+			if a.Space != "xmlns" && !slices.ContainsFunc(out, func(o scxml.Attr) bool { return o.Space == a.Space && o.Name == a.Name }) {
 				out = append(out, a)
 			}
 		}
 	}
 	return out
+}
+
+// foreign are those of other namespaces.
+func foreign(elements ...*scxml.Element) []scxml.Attr {
+	return slices.DeleteFunc(attributes(elements...), func(a scxml.Attr) bool { return a.Space == "" })
+}
+
+// elements are the children of an element that are no text.
+func elements(e *scxml.Element) []*scxml.Element {
+	if e == nil {
+		return nil
+	}
+	var out []*scxml.Element
+	for _, c := range e.Children {
+		if c.Element != nil {
+			out = append(out, c.Element)
+		}
+	}
+	return out
+}
+
+// plain is the text of an element, without that of its children.
+func plain(e *scxml.Element) string {
+	var b strings.Builder
+	for _, c := range e.Children {
+		if c.Element == nil {
+			b.WriteString(strings.TrimSpace(c.Text))
+		}
+	}
+	return b.String()
 }
 
 func scripts(root *scxml.State) string {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/chartroom/chartroom/scxml"
 )
 
 const (
@@ -199,12 +201,16 @@ func TestObservationsInEveryState(t *testing.T) {
 	golden(t, "testdata/observations.txt", b.String())
 }
 
-// The intents of every state and what it does with application events, as the
-// table of docs/container-chart.md.
+// The intents of every state, what it does with application events, and what it
+// means to somebody who looks at many containers, as the table of docs/container-chart.md.
 func TestIntentsInEveryState(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	b.WriteString("| state | application events | intents |\n|---|---|---|\n")
+	c, err := containerChart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString("| state | activity | application events | intents |\n|---|---|---|---|\n")
 	for _, p := range places {
 		d := drive(t, true, nil)
 		p.reach(d)
@@ -220,7 +226,7 @@ func TestIntentsInEveryState(t *testing.T) {
 		if list == "" {
 			list = "–"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", p.state, strictest(d.ip.Attributes("urn:chartroom:chart", "admit")), list)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.state, activity(c.Document().State(p.state)), strictest(d.ip.Attributes("urn:chartroom:chart", "admit")), list)
 	}
 	page, err := os.ReadFile("../docs/container-chart.md")
 	if err != nil {
@@ -229,6 +235,16 @@ func TestIntentsInEveryState(t *testing.T) {
 	if !strings.Contains(string(page), b.String()) {
 		t.Errorf("docs/container-chart.md has another table than the chart:\n%s", b.String())
 	}
+}
+
+// activity is what a state says of itself, or what is nearest around it.
+func activity(s *scxml.State) string {
+	for ; s != nil; s = s.Parent {
+		if v, ok := s.Attribute("urn:chartroom:chart", "activity"); ok {
+			return v
+		}
+	}
+	return "running"
 }
 
 func strictest(admit []string) string {

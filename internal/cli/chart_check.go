@@ -106,7 +106,7 @@ func (a *app) lintCommand() *cobra.Command {
 		Short: "Find mistakes in charts; - reads standard input",
 		Long: "Find mistakes in charts, each with its position: unknown targets, states that cannot be reached, transitions that\n" +
 			"are never taken or cannot be taken together, scripts that do not compile, data that cannot be saved, values of\n" +
-			"cr:admit. Nothing of the chart is run. Exit code 8 when there is an error; warnings may be meant.",
+			"cr:admit and cr:activity. Nothing of the chart is run. Exit code 8 when there is an error; warnings may be meant.",
 		Example: "  chartroom chart lint order.scxml\n  chartroom chart lint -o json charts/*.scxml",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -49,6 +49,8 @@ const (
 	RuleUnknown = "unknown"
 	// RuleAdmit: a wrong value of the attribute admit in [Namespace].
 	RuleAdmit = "admit"
+	// RuleActivity: a wrong value of the attribute activity in [Namespace].
+	RuleActivity = "activity"
 	// RuleValue: an attribute whose value means nothing.
 	RuleValue = "value"
 )

@@ -96,7 +96,7 @@ func (l *linter) names() {
 	})
 }
 
-// attributesOf looks at attributes that nothing reads, and at admit.
+// attributesOf looks at attributes that nothing reads, and at chartroom's own.
 func (l *linter) attributesOf(e *scxml.Element) {
 	known := strings.Fields(attributes[e.Name])
 	for _, a := range e.Attrs {
@@ -109,14 +109,24 @@ func (l *linter) attributesOf(e *scxml.Element) {
 		case a.Name == "resume" && e.Name != "send" && e.Name != "scxml":
 			l.find(e.Position, Warning, RuleUnknown, "resume has no effect on <%s>, only on <send> and <scxml>", e.Name)
 		case a.Name == "resume": // a wrong value is a problem of the chart
+		case a.Name == "activity" && !stateElement(e):
+			l.find(e.Position, Warning, RuleActivity, "activity has no effect on <%s>, only on states", e.Name)
+		case a.Name == "activity" && !slices.Contains([]string{"running", "busy", "paused", "idle"}, a.Value):
+			l.find(e.Position, Error, RuleActivity, "activity %q is none of running, busy, paused and idle", a.Value)
+		case a.Name == "activity":
 		case a.Name != "admit":
 			l.find(e.Position, Warning, RuleUnknown, "there is no attribute %s in namespace %q", a.Name, Namespace)
-		case e.Name != "state" && e.Name != "parallel" && e.Name != "final":
+		case !stateElement(e):
 			l.find(e.Position, Warning, RuleAdmit, "admit has no effect on <%s>, only on states", e.Name)
 		case a.Value != "forward" && a.Value != "queue" && a.Value != "fail":
 			l.find(e.Position, Error, RuleAdmit, "admit %q is none of forward, queue and fail", a.Value)
 		}
 	}
+}
+
+// stateElement says whether an element is a state that can be active.
+func stateElement(e *scxml.Element) bool {
+	return e.Name == "state" || e.Name == "parallel" || e.Name == "final"
 }
 
 func (l *linter) expressionsOf(e *scxml.Element, declared map[string]bool) {

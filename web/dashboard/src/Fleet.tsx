@@ -13,8 +13,6 @@ const ROW_HEIGHT = 52;
 const NARROW_ROW_HEIGHT = 128;
 /** The first key of the histogram: not a state, but what overrides all of them. */
 const UNKNOWN = "unknown";
-/** The last one: what is there no more. */
-const GONE = "destroyed";
 
 /** FleetPage shows every instance; the counts of states above it are the filter. */
 export function FleetPage() {
@@ -24,7 +22,7 @@ export function FleetPage() {
   useEffect(() => stream.watch({}), []);
 
   const counts = useMemo(() => histogram(instances.values()), [instances]);
-  const [rows, hidden] = useMemo(() => select(instances.values(), state, q), [instances, state, q]);
+  const { rows, hidden } = useMemo(() => select(instances.values(), state, q), [instances, state, q]);
 
   return (
     <>
@@ -62,10 +60,10 @@ export function FleetPage() {
           )}
         </p>
       )}
-      {hidden > 0 && (
+      {hidden[0] && (
         <p className="hidden">
-          {hidden} removed {hidden === 1 ? "container is" : "containers are"} not shown.{" "}
-          <button type="button" className="plain" onClick={() => void navigate({ search: { q, state: GONE } })}>
+          {hidden.length} removed {hidden.length === 1 ? "container is" : "containers are"} not shown.{" "}
+          <button type="button" className="plain" onClick={() => void navigate({ search: { q, state: hidden[0] && key(hidden[0]) } })}>
             Show
           </button>
         </p>
@@ -177,17 +175,19 @@ function histogram(instances: Iterable<InstanceJson>): [string, number, Instance
     entry[0]++;
     if (RANK.indexOf(grade(instance)) > RANK.indexOf(grade(entry[1]))) entry[1] = instance;
   }
-  const order = ([name, , sample]: [string, number, InstanceJson]) => (name === GONE ? RANK.length : RANK.indexOf(grade(sample)));
+  const order = ([, , sample]: [string, number, InstanceJson]) => (gone(sample) ? RANK.length : RANK.indexOf(grade(sample)));
   return [...counts].map(([name, [count, sample]]): [string, number, InstanceJson] => [name, count, sample]).sort((a, b) => order(a) - order(b) || ORDER.compare(a[0], b[0]));
 }
 
-/** select gives the rows to show, and how many were left out because nothing is left of them; a filter shows these too. */
-function select(instances: Iterable<InstanceJson>, state: string | undefined, q: string | undefined): [InstanceJson[], number] {
+/** select gives the rows to show, and what was left out because nothing is left of it; a filter shows these too. */
+function select(instances: Iterable<InstanceJson>, state: string | undefined, q: string | undefined): { rows: InstanceJson[]; hidden: InstanceJson[] } {
   const wanted = q?.toLowerCase();
   const found = [...instances].filter((i) => (!state || key(i) === state) && (!wanted || `${i.instanceId} ${i.target?.image ?? ""}`.toLowerCase().includes(wanted)));
-  const rows = state || wanted ? found : found.filter((i) => !gone(i));
+  const hides = (i: InstanceJson) => !state && !wanted && gone(i);
+  const hidden = found.filter(hides);
+  const rows = found.filter((i) => !hides(i));
   rows.sort((a, b) => rank(a) - rank(b) || ORDER.compare(a.instanceId ?? "", b.instanceId ?? ""));
-  return [rows, found.length - rows.length];
+  return { rows, hidden };
 }
 
 const ORDER = new Intl.Collator(undefined, { numeric: true });

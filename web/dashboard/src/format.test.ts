@@ -3,10 +3,12 @@ import { expect, test } from "vitest";
 import { ago, barrier, bytes, clock, exact, gone, grade, pretty, refusal, sentence, together, until, wrong, zone } from "./format";
 
 test("an instance whose host is silent is never green", () => {
-  expect(grade({ state: "running", unknown: true })).toBe("unknown");
-  expect(grade({ state: "running" })).toBe("good");
-  expect(grade({ state: "running", severity: "SEVERITY_ERROR" })).toBe("error");
-  expect(grade({ state: "completed" })).toBe("idle");
+  const running = { state: "sailing", activity: "ACTIVITY_RUNNING" } as const;
+  expect(grade({ ...running, unknown: true })).toBe("unknown");
+  expect(grade(running)).toBe("good");
+  expect(grade({ ...running, severity: "SEVERITY_ERROR" })).toBe("error");
+  expect(grade({ state: "moored", activity: "ACTIVITY_IDLE" })).toBe("idle");
+  expect(grade({ state: "running" })).toBe("idle");
 });
 
 test("what is unknown says why, and what was last known", () => {
@@ -17,16 +19,19 @@ test("what is unknown says why, and what was last known", () => {
 });
 
 test("what is paused or about to start is not shown as running", () => {
-  expect(grade({ state: "paused" })).toBe("paused");
-  expect(grade({ state: "launching" })).toBe("busy");
-  expect(grade({ state: "brewing" })).toBe("good");
+  expect(grade({ state: "hove-to", activity: "ACTIVITY_PAUSED" })).toBe("paused");
+  expect(grade({ state: "casting-off", activity: "ACTIVITY_BUSY" })).toBe("busy");
 });
 
 test("a removed container is left out only when nothing of it is kept", () => {
-  expect(gone({ state: "destroyed" })).toBe(true);
-  expect(gone({ state: "destroyed", managed: true })).toBe(false);
-  expect(gone({ state: "destroyed", snapshots: [{ number: "1" }] })).toBe(false);
-  expect(gone({ state: "running" })).toBe(false);
+  const target = { generation: 2, containerId: "" };
+  expect(gone({ target })).toBe(true);
+  expect(gone({ target, managed: true })).toBe(false);
+  expect(gone({ target, snapshots: [{ number: "1" }] })).toBe(false);
+  expect(gone({ target: { generation: 2, containerId: "c2" } })).toBe(false);
+  // One that has no container yet, and a chart by itself.
+  expect(gone({ target: {} })).toBe(false);
+  expect(gone({})).toBe(false);
 });
 
 test("what cannot be asked for says why, and what would change it", () => {

@@ -2,26 +2,20 @@
 
 // How things are said: one place for words, ages and grades.
 
-import type { FindingJson, GapJson, InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
+import type { ActivityJson, FindingJson, GapJson, InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 
 /** Grade is how a state or an entry is shown: by sign, colour and word. */
 export type Grade = "unknown" | "error" | "warning" | "paused" | "busy" | "good" | "idle";
 
 export const SIGN: Record<Grade, string> = { unknown: "?", error: "✕", warning: "!", paused: "‖", busy: "◌", good: "●", idle: "○" };
 
-// States of the container chart that are not running. States of other charts are
-// what their severity says.
-const STATES: Readonly<Record<string, Grade>> = {
-  absent: "idle",
-  created: "idle",
-  completed: "idle",
-  user_requested: "idle",
-  destroyed: "idle",
-  paused: "paused",
-  launching: "busy",
-  restoring: "busy",
-  settling: "busy",
-  returning: "busy",
+// What the chart says of its state; one that nothing is known of does not run.
+const ACTIVITY: Readonly<Record<ActivityJson, Grade>> = {
+  ACTIVITY_UNSPECIFIED: "idle",
+  ACTIVITY_RUNNING: "good",
+  ACTIVITY_BUSY: "busy",
+  ACTIVITY_PAUSED: "paused",
+  ACTIVITY_IDLE: "idle",
 };
 
 /** grade of an instance. Unknown is never green, and neither is what does not run. */
@@ -29,12 +23,13 @@ export function grade(instance: InstanceJson): Grade {
   if (instance.unknown) return "unknown";
   if (instance.severity === "SEVERITY_ERROR") return "error";
   if (instance.severity === "SEVERITY_WARNING") return "warning";
-  return instance.finished ? "idle" : (STATES[instance.state ?? ""] ?? "good");
+  return ACTIVITY[instance.activity ?? "ACTIVITY_UNSPECIFIED"];
 }
 
 /** gone says of a container that it was removed and left nothing that a later one could be given. */
 export function gone(instance: InstanceJson): boolean {
-  return instance.state === "destroyed" && !instance.managed && (instance.snapshots ?? []).length === 0;
+  const { containerId, generation } = instance.target ?? {};
+  return Boolean(generation) && !containerId && !instance.managed && (instance.snapshots ?? []).length === 0;
 }
 
 /** severity of a log entry as a grade, with the word that is read out. */

@@ -120,5 +120,23 @@ func (c *Chart) state(active func(string) bool) string {
 	}
 }
 
+// activity is what a state says of itself with cr:activity, or what is nearest
+// around it.
+func (c *Chart) activity(state string) fleetv1.Activity {
+	for s := c.Document().State(state); s != nil; s = s.Parent {
+		switch v, _ := s.Attribute(Namespace, "activity"); v {
+		case "running":
+			return fleetv1.Activity_ACTIVITY_RUNNING
+		case "busy":
+			return fleetv1.Activity_ACTIVITY_BUSY
+		case "paused":
+			return fleetv1.Activity_ACTIVITY_PAUSED
+		case "idle":
+			return fleetv1.Activity_ACTIVITY_IDLE
+		}
+	}
+	return fleetv1.Activity_ACTIVITY_RUNNING
+}
+
 // String is for messages.
 func (c *Chart) String() string { return fmt.Sprintf("%s (%.12s)", c.Name, c.Digest) }

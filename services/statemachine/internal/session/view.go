@@ -26,9 +26,10 @@ func (i *Instance) render() *fleetv1.Instance {
 	}
 	out.Configuration = i.ip.Configuration()
 	out.State = i.chart.state(i.ip.In)
+	out.Activity = i.chart.activity(out.State)
 	if done := i.ip.Finished(); done != nil {
 		out.Finished = true
-		out.State = done.State
+		out.State, out.Activity = done.State, fleetv1.Activity_ACTIVITY_IDLE
 	}
 	out.Admission = i.admission()
 	out.AllowedIntents = i.allowed()

@@ -81,6 +81,67 @@ func (Admission) EnumDescriptor() ([]byte, []int) {
 	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{0}
 }
 
+// Activity says what a state means to somebody who looks at many charts.
+type Activity int32
+
+const (
+	// Not known, as in an instance written by an older version.
+	Activity_ACTIVITY_UNSPECIFIED Activity = 0
+	// It runs: what a state means that says nothing else.
+	Activity_ACTIVITY_RUNNING Activity = 1
+	// It is about to run, or to stop.
+	Activity_ACTIVITY_BUSY Activity = 2
+	// It is halted, and will go on where it is.
+	Activity_ACTIVITY_PAUSED Activity = 3
+	// It does not run.
+	Activity_ACTIVITY_IDLE Activity = 4
+)
+
+// Enum value maps for Activity.
+var (
+	Activity_name = map[int32]string{
+		0: "ACTIVITY_UNSPECIFIED",
+		1: "ACTIVITY_RUNNING",
+		2: "ACTIVITY_BUSY",
+		3: "ACTIVITY_PAUSED",
+		4: "ACTIVITY_IDLE",
+	}
+	Activity_value = map[string]int32{
+		"ACTIVITY_UNSPECIFIED": 0,
+		"ACTIVITY_RUNNING":     1,
+		"ACTIVITY_BUSY":        2,
+		"ACTIVITY_PAUSED":      3,
+		"ACTIVITY_IDLE":        4,
+	}
+)
+
+func (x Activity) Enum() *Activity {
+	p := new(Activity)
+	*p = x
+	return p
+}
+
+func (x Activity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Activity) Descriptor() protoreflect.EnumDescriptor {
+	return file_chartroom_fleet_v1_instance_proto_enumTypes[1].Descriptor()
+}
+
+func (Activity) Type() protoreflect.EnumType {
+	return &file_chartroom_fleet_v1_instance_proto_enumTypes[1]
+}
+
+func (x Activity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Activity.Descriptor instead.
+func (Activity) EnumDescriptor() ([]byte, []int) {
+	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{1}
+}
+
 // Severity grades a state or a log entry.
 type Severity int32
 
@@ -122,11 +183,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_chartroom_fleet_v1_instance_proto_enumTypes[1].Descriptor()
+	return file_chartroom_fleet_v1_instance_proto_enumTypes[2].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_chartroom_fleet_v1_instance_proto_enumTypes[1]
+	return &file_chartroom_fleet_v1_instance_proto_enumTypes[2]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -135,7 +196,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{1}
+	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{2}
 }
 
 // Verdict is what is known of a snapshot's worth.
@@ -183,11 +244,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_chartroom_fleet_v1_instance_proto_enumTypes[2].Descriptor()
+	return file_chartroom_fleet_v1_instance_proto_enumTypes[3].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_chartroom_fleet_v1_instance_proto_enumTypes[2]
+	return &file_chartroom_fleet_v1_instance_proto_enumTypes[3]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -196,7 +257,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{2}
+	return file_chartroom_fleet_v1_instance_proto_rawDescGZIP(), []int{3}
 }
 
 // Instance is a running chart with an identity in the fleet. It is durable:
@@ -267,6 +328,8 @@ type Instance struct {
 	// Why it is unknown, in words such as "the engine of host-1 does not answer";
 	// empty unless unknown. Derived when read.
 	UnknownReason string `protobuf:"bytes,26,opt,name=unknown_reason,json=unknownReason,proto3" json:"unknown_reason,omitempty"`
+	// Whether the state is one of running, as the chart says with cr:activity.
+	Activity      Activity `protobuf:"varint,27,opt,name=activity,proto3,enum=chartroom.fleet.v1.Activity" json:"activity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +544,13 @@ func (x *Instance) GetUnknownReason() string {
 		return x.UnknownReason
 	}
 	return ""
+}
+
+func (x *Instance) GetActivity() Activity {
+	if x != nil {
+		return x.Activity
+	}
+	return Activity_ACTIVITY_UNSPECIFIED
 }
 
 // Target is what an instance supervises.
@@ -1619,7 +1689,7 @@ var File_chartroom_fleet_v1_instance_proto protoreflect.FileDescriptor
 
 const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\n" +
-	"!chartroom/fleet/v1/instance.proto\x12\x12chartroom.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\b\n" +
+	"!chartroom/fleet/v1/instance.proto\x12\x12chartroom.fleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\b\n" +
 	"\bInstance\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
@@ -1651,7 +1721,8 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\aunknown\x18\x17 \x01(\bR\aunknown\x12@\n" +
 	"\x0elast_seen_time\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x1b\n" +
 	"\tdata_json\x18\x19 \x01(\tR\bdataJson\x12%\n" +
-	"\x0eunknown_reason\x18\x1a \x01(\tR\runknownReason\"\xeb\x01\n" +
+	"\x0eunknown_reason\x18\x1a \x01(\tR\runknownReason\x128\n" +
+	"\bactivity\x18\x1b \x01(\x0e2\x1c.chartroom.fleet.v1.ActivityR\bactivity\"\xeb\x01\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12!\n" +
 	"\fcontainer_id\x18\x02 \x01(\tR\vcontainerId\x12\x14\n" +
@@ -1760,7 +1831,13 @@ const file_chartroom_fleet_v1_instance_proto_rawDesc = "" +
 	"\x15ADMISSION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11ADMISSION_FORWARD\x10\x01\x12\x13\n" +
 	"\x0fADMISSION_QUEUE\x10\x02\x12\x12\n" +
-	"\x0eADMISSION_FAIL\x10\x03*a\n" +
+	"\x0eADMISSION_FAIL\x10\x03*u\n" +
+	"\bActivity\x12\x18\n" +
+	"\x14ACTIVITY_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10ACTIVITY_RUNNING\x10\x01\x12\x11\n" +
+	"\rACTIVITY_BUSY\x10\x02\x12\x13\n" +
+	"\x0fACTIVITY_PAUSED\x10\x03\x12\x11\n" +
+	"\rACTIVITY_IDLE\x10\x04*a\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSEVERITY_INFO\x10\x01\x12\x14\n" +
@@ -1785,59 +1862,61 @@ func file_chartroom_fleet_v1_instance_proto_rawDescGZIP() []byte {
 	return file_chartroom_fleet_v1_instance_proto_rawDescData
 }
 
-var file_chartroom_fleet_v1_instance_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_chartroom_fleet_v1_instance_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_chartroom_fleet_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_chartroom_fleet_v1_instance_proto_goTypes = []any{
 	(Admission)(0),                // 0: chartroom.fleet.v1.Admission
-	(Severity)(0),                 // 1: chartroom.fleet.v1.Severity
-	(Verdict)(0),                  // 2: chartroom.fleet.v1.Verdict
-	(*Instance)(nil),              // 3: chartroom.fleet.v1.Instance
-	(*Target)(nil),                // 4: chartroom.fleet.v1.Target
-	(*Queue)(nil),                 // 5: chartroom.fleet.v1.Queue
-	(*ApplicationSnapshot)(nil),   // 6: chartroom.fleet.v1.ApplicationSnapshot
-	(*PendingTimer)(nil),          // 7: chartroom.fleet.v1.PendingTimer
-	(*Finding)(nil),               // 8: chartroom.fleet.v1.Finding
-	(*Host)(nil),                  // 9: chartroom.fleet.v1.Host
-	(*Gap)(nil),                   // 10: chartroom.fleet.v1.Gap
-	(*Chart)(nil),                 // 11: chartroom.fleet.v1.Chart
-	(*LogEntry)(nil),              // 12: chartroom.fleet.v1.LogEntry
-	(*Microstep)(nil),             // 13: chartroom.fleet.v1.Microstep
-	(*Effect)(nil),                // 14: chartroom.fleet.v1.Effect
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(Activity)(0),                 // 1: chartroom.fleet.v1.Activity
+	(Severity)(0),                 // 2: chartroom.fleet.v1.Severity
+	(Verdict)(0),                  // 3: chartroom.fleet.v1.Verdict
+	(*Instance)(nil),              // 4: chartroom.fleet.v1.Instance
+	(*Target)(nil),                // 5: chartroom.fleet.v1.Target
+	(*Queue)(nil),                 // 6: chartroom.fleet.v1.Queue
+	(*ApplicationSnapshot)(nil),   // 7: chartroom.fleet.v1.ApplicationSnapshot
+	(*PendingTimer)(nil),          // 8: chartroom.fleet.v1.PendingTimer
+	(*Finding)(nil),               // 9: chartroom.fleet.v1.Finding
+	(*Host)(nil),                  // 10: chartroom.fleet.v1.Host
+	(*Gap)(nil),                   // 11: chartroom.fleet.v1.Gap
+	(*Chart)(nil),                 // 12: chartroom.fleet.v1.Chart
+	(*LogEntry)(nil),              // 13: chartroom.fleet.v1.LogEntry
+	(*Microstep)(nil),             // 14: chartroom.fleet.v1.Microstep
+	(*Effect)(nil),                // 15: chartroom.fleet.v1.Effect
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_chartroom_fleet_v1_instance_proto_depIdxs = []int32{
-	4,  // 0: chartroom.fleet.v1.Instance.target:type_name -> chartroom.fleet.v1.Target
+	5,  // 0: chartroom.fleet.v1.Instance.target:type_name -> chartroom.fleet.v1.Target
 	0,  // 1: chartroom.fleet.v1.Instance.admission:type_name -> chartroom.fleet.v1.Admission
-	1,  // 2: chartroom.fleet.v1.Instance.severity:type_name -> chartroom.fleet.v1.Severity
-	5,  // 3: chartroom.fleet.v1.Instance.queue:type_name -> chartroom.fleet.v1.Queue
-	6,  // 4: chartroom.fleet.v1.Instance.snapshots:type_name -> chartroom.fleet.v1.ApplicationSnapshot
-	7,  // 5: chartroom.fleet.v1.Instance.timers:type_name -> chartroom.fleet.v1.PendingTimer
-	8,  // 6: chartroom.fleet.v1.Instance.findings:type_name -> chartroom.fleet.v1.Finding
-	15, // 7: chartroom.fleet.v1.Instance.create_time:type_name -> google.protobuf.Timestamp
-	15, // 8: chartroom.fleet.v1.Instance.update_time:type_name -> google.protobuf.Timestamp
-	15, // 9: chartroom.fleet.v1.Instance.last_seen_time:type_name -> google.protobuf.Timestamp
-	15, // 10: chartroom.fleet.v1.Target.started_time:type_name -> google.protobuf.Timestamp
-	15, // 11: chartroom.fleet.v1.ApplicationSnapshot.create_time:type_name -> google.protobuf.Timestamp
-	15, // 12: chartroom.fleet.v1.ApplicationSnapshot.run_time:type_name -> google.protobuf.Timestamp
-	2,  // 13: chartroom.fleet.v1.ApplicationSnapshot.verdict:type_name -> chartroom.fleet.v1.Verdict
-	15, // 14: chartroom.fleet.v1.PendingTimer.due_time:type_name -> google.protobuf.Timestamp
-	1,  // 15: chartroom.fleet.v1.Finding.severity:type_name -> chartroom.fleet.v1.Severity
-	15, // 16: chartroom.fleet.v1.Host.last_seen_time:type_name -> google.protobuf.Timestamp
-	10, // 17: chartroom.fleet.v1.Host.gaps:type_name -> chartroom.fleet.v1.Gap
-	8,  // 18: chartroom.fleet.v1.Host.findings:type_name -> chartroom.fleet.v1.Finding
-	15, // 19: chartroom.fleet.v1.Host.engine_seen_time:type_name -> google.protobuf.Timestamp
-	15, // 20: chartroom.fleet.v1.Gap.from_time:type_name -> google.protobuf.Timestamp
-	15, // 21: chartroom.fleet.v1.Gap.to_time:type_name -> google.protobuf.Timestamp
-	15, // 22: chartroom.fleet.v1.Chart.create_time:type_name -> google.protobuf.Timestamp
-	15, // 23: chartroom.fleet.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	13, // 24: chartroom.fleet.v1.LogEntry.microsteps:type_name -> chartroom.fleet.v1.Microstep
-	14, // 25: chartroom.fleet.v1.LogEntry.effects:type_name -> chartroom.fleet.v1.Effect
-	1,  // 26: chartroom.fleet.v1.LogEntry.severity:type_name -> chartroom.fleet.v1.Severity
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	2,  // 2: chartroom.fleet.v1.Instance.severity:type_name -> chartroom.fleet.v1.Severity
+	6,  // 3: chartroom.fleet.v1.Instance.queue:type_name -> chartroom.fleet.v1.Queue
+	7,  // 4: chartroom.fleet.v1.Instance.snapshots:type_name -> chartroom.fleet.v1.ApplicationSnapshot
+	8,  // 5: chartroom.fleet.v1.Instance.timers:type_name -> chartroom.fleet.v1.PendingTimer
+	9,  // 6: chartroom.fleet.v1.Instance.findings:type_name -> chartroom.fleet.v1.Finding
+	16, // 7: chartroom.fleet.v1.Instance.create_time:type_name -> google.protobuf.Timestamp
+	16, // 8: chartroom.fleet.v1.Instance.update_time:type_name -> google.protobuf.Timestamp
+	16, // 9: chartroom.fleet.v1.Instance.last_seen_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: chartroom.fleet.v1.Instance.activity:type_name -> chartroom.fleet.v1.Activity
+	16, // 11: chartroom.fleet.v1.Target.started_time:type_name -> google.protobuf.Timestamp
+	16, // 12: chartroom.fleet.v1.ApplicationSnapshot.create_time:type_name -> google.protobuf.Timestamp
+	16, // 13: chartroom.fleet.v1.ApplicationSnapshot.run_time:type_name -> google.protobuf.Timestamp
+	3,  // 14: chartroom.fleet.v1.ApplicationSnapshot.verdict:type_name -> chartroom.fleet.v1.Verdict
+	16, // 15: chartroom.fleet.v1.PendingTimer.due_time:type_name -> google.protobuf.Timestamp
+	2,  // 16: chartroom.fleet.v1.Finding.severity:type_name -> chartroom.fleet.v1.Severity
+	16, // 17: chartroom.fleet.v1.Host.last_seen_time:type_name -> google.protobuf.Timestamp
+	11, // 18: chartroom.fleet.v1.Host.gaps:type_name -> chartroom.fleet.v1.Gap
+	9,  // 19: chartroom.fleet.v1.Host.findings:type_name -> chartroom.fleet.v1.Finding
+	16, // 20: chartroom.fleet.v1.Host.engine_seen_time:type_name -> google.protobuf.Timestamp
+	16, // 21: chartroom.fleet.v1.Gap.from_time:type_name -> google.protobuf.Timestamp
+	16, // 22: chartroom.fleet.v1.Gap.to_time:type_name -> google.protobuf.Timestamp
+	16, // 23: chartroom.fleet.v1.Chart.create_time:type_name -> google.protobuf.Timestamp
+	16, // 24: chartroom.fleet.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	14, // 25: chartroom.fleet.v1.LogEntry.microsteps:type_name -> chartroom.fleet.v1.Microstep
+	15, // 26: chartroom.fleet.v1.LogEntry.effects:type_name -> chartroom.fleet.v1.Effect
+	2,  // 27: chartroom.fleet.v1.LogEntry.severity:type_name -> chartroom.fleet.v1.Severity
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_chartroom_fleet_v1_instance_proto_init() }
@@ -1850,7 +1929,7 @@ func file_chartroom_fleet_v1_instance_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chartroom_fleet_v1_instance_proto_rawDesc), len(file_chartroom_fleet_v1_instance_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { clock, exact, pretty, severity, SIGN, words } from "./format";
+import { clock, exact, pretty, severity, SIGN, words, zone } from "./format";
 import type { LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Greyed } from "./Intents";
 import { useLost } from "./stream";
@@ -74,6 +74,7 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
     <section className="log" aria-label="Event log">
       <div className="bar">
         <h2>Event log</h2>
+        <small>times in {zone()}</small>
         <label>
           <input
             type="checkbox"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { useEffect } from "react";
-import { ago, clock, together } from "./format";
+import { ago, exact, together } from "./format";
 import type { HostJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { stream, useFleet } from "./stream";
 import { useNow } from "./useNow";
@@ -51,8 +51,8 @@ export function Hosts() {
                 <ul>
                   {together(host.gaps ?? []).map(({ fromTime, toTime, reason, times }) => (
                     <li key={fromTime}>
-                      {clock(fromTime)}
-                      {toTime !== fromTime && ` – ${toTime ? clock(toTime) : "now"}`}: {reason}
+                      {exact(fromTime)}
+                      {toTime !== fromTime && ` – ${toTime ? exact(toTime) : "now"}`}: {reason}
                       {times > 1 && `, ${times} times`}
                     </li>
                   ))}

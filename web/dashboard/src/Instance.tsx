@@ -5,7 +5,7 @@ import { log as readLog, send } from "./api";
 import { ChartView } from "./ChartView";
 import { EventLog, Moment } from "./EventLog";
 import { StatePill } from "./Fleet";
-import { ago, barrier, clock, pretty, sentence, severity, SIGN, until } from "./format";
+import { ago, barrier, exact, pretty, sentence, severity, SIGN, until } from "./format";
 import type { InstanceJson, LogEntryJson } from "./gen/chartroom/fleet/v1/instance_pb";
 import { explain, Intents } from "./Intents";
 import { Output } from "./Output";
@@ -156,7 +156,8 @@ export function InstancePage() {
               <ul>
                 {(instance.timers ?? []).map((timer) => (
                   <li key={`${timer.sendId}${timer.dueTime}`}>
-                    <code>{timer.event}</code> {until(timer.dueTime, now)}, at {clock(timer.dueTime)}
+                    {/* The timers of what is unknown may be held. */}
+                    <code>{timer.event}</code> {!instance.unknown && `${until(timer.dueTime, now)}, `}at {exact(timer.dueTime)}
                   </li>
                 ))}
               </ul>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useEffect } from "react";
-import { clock } from "./format";
+import { exact } from "./format";
 import { useFleet } from "./stream";
 import { useNow } from "./useNow";
 
@@ -56,7 +56,7 @@ function Banner() {
   return (
     <div className="banner">
       <span role="alert">
-        {heard ? `The connection to chartroom is lost; last heard of at ${clock(new Date(heard).toISOString(), now)}. What is shown was last known then, and nothing can be asked for.` : "There is no connection to chartroom."}
+        {heard ? `The connection to chartroom is lost; last heard of at ${exact(new Date(heard).toISOString(), now)}. What is shown was last known then, and nothing can be asked for.` : "There is no connection to chartroom."}
       </span>{" "}
       {/* Not in the alert, which would be read out each second. */}
       <span>{seconds > 0 ? `Connecting again in ${seconds} s…` : "Connecting again…"}</span>

@@ -14,7 +14,7 @@ test("an instance whose host is silent is never green", () => {
 test("what is unknown says why, and what was last known", () => {
   const now = Date.parse("2026-01-01T00:10:00Z");
   const lost = { unknown: true, unknownReason: "the engine of host-1 does not answer", why: "Running.", lastSeenTime: "2026-01-01T00:09:00Z" };
-  expect(sentence(lost, now)).toMatch(/^The engine of host-1 does not answer, last seen .*:09:00.*\. Last known: Running\.$/);
+  expect(sentence(lost, now)).toMatch(/^The engine of host-1 does not answer, last seen .*:09:00\.000 \S+\. Last known: Running\.$/);
   expect(sentence({ why: "Running." }, now)).toBe("Running.");
 });
 

@@ -85,7 +85,7 @@ function span(ms: number): string {
 export function sentence(instance: InstanceJson, now: number): string {
   if (!instance.unknown) return instance.why ?? "";
   const reason = instance.unknownReason ?? "it is not heard of";
-  const seen = instance.lastSeenTime ? `, last seen ${clock(instance.lastSeenTime, now)}` : "";
+  const seen = instance.lastSeenTime ? `, last seen ${exact(instance.lastSeenTime, now)}` : "";
   return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}${seen}. Last known: ${instance.why || words(instance.state ?? "")}`;
 }
 

@@ -116,18 +116,19 @@ function Row({ instance, now, index, top, height }: { instance: InstanceJson; no
   const id = instance.instanceId ?? "";
   const why = sentence(instance, now);
   const found = wrong(instance)[0];
+  const place = `${instance.hostId ? `on ${instance.hostId}` : "free"} · ${instance.target?.image ?? instance.chartName}`;
   return (
     <div role="row" className="row" aria-rowindex={index + 2} data-instance={id} style={{ transform: `translateY(${top}px)`, height }}>
       <span role="cell" className="state">
         <StatePill instance={instance} now={now} />
       </span>
-      <span role="cell" className="name">
+      <span role="cell" className="name" title={`${instance.name}\n${place}`}>
         <Link to="/instances/$id" params={{ id }}>
           {instance.name}
         </Link>
         <small>
           {instance.target && !instance.managed && "observed only · "}
-          {instance.hostId ? `on ${instance.hostId}` : "free"} · {instance.target?.image ?? instance.chartName}
+          {place}
         </small>
       </span>
       <span role="cell" className="why" title={found ? `${why}\n${found.message}` : why}>

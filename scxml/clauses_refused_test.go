@@ -11,7 +11,7 @@ import (
 )
 
 // refused are documents that do not conform to a clause, and are refused. The mark ▶
-// stands where the error is; a body that declares no namespace is put into <scxml>.
+// stands where the error is.
 var refused = []struct{ section, name, says, body, want string }{
 	{"3.2", "no state", `"A conformant SCXML document MUST have at least one <state>, <parallel> or <final> child"`,
 		`▶` + head + `<datamodel/></scxml>`, "no state"},
@@ -179,23 +179,30 @@ func TestRefused(t *testing.T) {
 	for _, tt := range refused {
 		t.Run(tt.section+" "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			marked := tt.body
-			if !strings.Contains(marked, "xmlns") {
-				marked = head + "\n" + marked + "</scxml>"
-			}
-			before, after, _ := strings.Cut(marked, "▶")
-			at := scxml.Position{Line: strings.Count(before, "\n") + 1, Column: len(before) - strings.LastIndex(before, "\n")}
-			d, err := scxml.Parse("refused.scxml", []byte(before+after), scxml.Limits{})
-			if err == nil {
-				_, err = scxml.Compile(d, scxml.Options{})
-			}
-			refusal, ok := errors.AsType[*scxml.SyntaxError](err)
-			if !ok {
-				t.Fatalf("%s\ngot %v, want a *SyntaxError", tt.says, err)
-			}
-			if refusal.Position != at || !strings.Contains(refusal.Message, tt.want) {
-				t.Errorf("%s\ngot  %v\nwant %q at %v", tt.says, err, tt.want, at)
+			got, at := refusal(t, tt.body)
+			if got.Position != at || !strings.Contains(got.Message, tt.want) {
+				t.Errorf("%s\ngot  %v\nwant %q at %v", tt.says, got, tt.want, at)
 			}
 		})
 	}
+}
+
+// refusal is what a document is refused with, and where its mark is. One with a mark that
+// declares no namespace is put into <scxml>.
+func refusal(t *testing.T, marked string) (got *scxml.SyntaxError, at scxml.Position) {
+	t.Helper()
+	if strings.Contains(marked, "▶") && !strings.Contains(marked, "xmlns") {
+		marked = head + "\n" + marked + "</scxml>"
+	}
+	before, after, _ := strings.Cut(marked, "▶")
+	at = scxml.Position{Line: strings.Count(before, "\n") + 1, Column: len(before) - strings.LastIndex(before, "\n")}
+	d, err := scxml.Parse("refused.scxml", []byte(before+after), scxml.Limits{})
+	if err == nil {
+		_, err = scxml.Compile(d, scxml.Options{})
+	}
+	got, ok := errors.AsType[*scxml.SyntaxError](err)
+	if !ok {
+		t.Fatalf("%s\ngot %v, want a *SyntaxError", marked, err)
+	}
+	return got, at
 }

@@ -136,7 +136,7 @@ func readElements(name string, doc []byte, l Limits) (*Element, error) {
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) == 0 {
-				if len(bytes.Trim(written, blanks)) > 0 {
+				if !blank(string(written)) {
 					return nil, fail(at, "text outside of the root element")
 				}
 				continue

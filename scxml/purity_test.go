@@ -19,7 +19,7 @@ import (
 var allowedImports = map[string][]string{
 	".": {
 		"bufio", "bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "encoding/xml", "errors", "fmt", "io",
-		"maps", "math/bits", "net/url", "regexp", "slices", "strconv", "strings", "time", "unicode/utf16",
+		"maps", "math/bits", "net/url", "regexp", "slices", "strconv", "strings", "time", "unicode", "unicode/utf16",
 		// For what a chart remembers (tables.go): a pool and atomic pointers.
 		"encoding/binary", "sync", "sync/atomic",
 		"github.com/chartroom/chartroom/scxml/datamodel",
@@ -27,7 +27,8 @@ var allowedImports = map[string][]string{
 	"datamodel": {
 		"encoding/json", "encoding/xml", "errors", "fmt", "io", "maps", "math", "math/rand/v2", "regexp", "slices",
 		"strconv", "strings", "sync/atomic", "time", "unicode/utf8",
-		// For telling whether two values are the same one (alias.go).
+		// For telling whether two values are the same one (alias.go), and what an object of
+		// goja is (class.go).
 		"reflect",
 		"github.com/dop251/goja", "github.com/dop251/goja/ast", "github.com/dop251/goja/parser", "github.com/dop251/goja/token",
 	},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // rule says what an SCXML element may have (SCXML 3 to 6).
@@ -20,19 +21,21 @@ type rule struct {
 	// exclusive are groups of attributes, written "a|b", of which at most one
 	// may be there.
 	exclusive []string
+	// nonempty are attributes that have one of some words, or a name.
+	nonempty []string
 }
 
 var executables = []string{"raise", "if", "foreach", "log", "assign", "script", "send", "cancel"}
 
 var rules = map[string]rule{
 	// <transition> here is an extension that other engines have, too.
-	"scxml":      {children: []string{"state", "parallel", "final", "datamodel", "script", "transition"}},
+	"scxml":      {children: []string{"state", "parallel", "final", "datamodel", "script", "transition"}, nonempty: []string{"binding", "datamodel"}},
 	"state":      {children: []string{"onentry", "onexit", "transition", "initial", "state", "parallel", "final", "history", "datamodel", "invoke"}},
 	"parallel":   {children: []string{"onentry", "onexit", "transition", "state", "parallel", "history", "datamodel", "invoke"}},
 	"final":      {children: []string{"onentry", "onexit", "donedata"}},
-	"history":    {children: []string{"transition"}},
+	"history":    {children: []string{"transition"}, nonempty: []string{"type"}},
 	"initial":    {children: []string{"transition"}},
-	"transition": {children: executables},
+	"transition": {children: executables, nonempty: []string{"type"}},
 	"onentry":    {children: executables},
 	"onexit":     {children: executables},
 	"finalize":   {children: executables},
@@ -40,7 +43,7 @@ var rules = map[string]rule{
 	"data":       {text: true, required: []string{"id"}, exclusive: []string{"src|expr"}},
 	"donedata":   {children: []string{"content", "param"}},
 	"content":    {text: true},
-	"param":      {required: []string{"name", "expr|location"}},
+	"param":      {required: []string{"name", "expr|location"}, nonempty: []string{"name"}},
 	"raise":      {required: []string{"event"}},
 	"if":         {children: append([]string{"elseif", "else"}, executables...), required: []string{"cond"}},
 	"elseif":     {required: []string{"cond"}},
@@ -51,7 +54,7 @@ var rules = map[string]rule{
 	"script":     {text: true},
 	"send": {children: []string{"content", "param"}, exclusive: []string{
 		"event|eventexpr", "target|targetexpr", "type|typeexpr", "id|idlocation", "delay|delayexpr"}},
-	"cancel": {required: []string{"sendid|sendidexpr"}},
+	"cancel": {required: []string{"sendid|sendidexpr"}, nonempty: []string{"sendid"}},
 	"invoke": {children: []string{"content", "param", "finalize"}, exclusive: []string{
 		"type|typeexpr", "src|srcexpr", "id|idlocation"}},
 }
@@ -164,12 +167,17 @@ func (b *builder) check(e *Element) error {
 			return b.fail(e.Position, "<%s> has more than one of the attributes %s", e.Name, strings.ReplaceAll(group, "|", ", "))
 		}
 	}
+	for _, name := range r.nonempty {
+		if e.hasAttr(name) && e.attr(name) == "" {
+			return b.fail(e.Position, "the attribute %s is empty", name)
+		}
+	}
 	for _, a := range e.Attrs {
 		if a.Space == Namespace {
 			return b.fail(e.Position, "attribute %q has the prefix of SCXML: those of SCXML have none", a.Name)
 		}
 	}
-	if id := e.attr("id"); e.hasAttr("id") && (id == "" || strings.ContainsAny(id, " \t\r\n")) {
+	if id := e.attr("id"); e.hasAttr("id") && (id == "" || strings.ContainsFunc(id, unicode.IsSpace)) {
 		return b.fail(e.Position, "%q is not an id", id)
 	}
 	if err := b.checkContent(e); err != nil {
@@ -182,8 +190,8 @@ func (b *builder) check(e *Element) error {
 	seenElse := false
 	for _, c := range e.Children {
 		if c.Element == nil {
-			if t := strings.TrimSpace(c.Text); t != "" && !r.text {
-				return b.fail(e.Position, "text %q is not allowed inside <%s>", shorten(t), e.Name)
+			if !blank(c.Text) && !r.text {
+				return b.fail(e.Position, "text %q is not allowed inside <%s>", shorten(strings.Trim(c.Text, blanks)), e.Name)
 			}
 			continue
 		}
@@ -228,7 +236,7 @@ func (b *builder) checkContent(e *Element) error {
 	if (e.Name == "raise" || e.Name == "send") && e.hasAttr("event") && len(strings.Fields(e.attr("event"))) != 1 {
 		return b.fail(e.Position, "%q is not the name of an event", e.attr("event"))
 	}
-	hasText := strings.TrimSpace(e.text()) != ""
+	hasText := !blank(e.text())
 	for _, c := range e.Children {
 		hasText = hasText || c.Element != nil
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 )
 
@@ -27,11 +28,14 @@ const (
 // xmlDeclaration is the form of an XML declaration (XML 1.0, 2.8), with the name of the
 // encoding; declares finds one.
 var (
-	xmlDeclaration = regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"1\.[0-9]+"|'1\.[0-9]+')` +
+	xmlDeclaration = regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"1\.([0-9]+)"|'1\.([0-9]+)')` +
 		`(?:\s+encoding\s*=\s*(?:"([A-Za-z][\w.\-]*)"|'([A-Za-z][\w.\-]*)'))?` +
 		`(?:\s+standalone\s*=\s*(?:"(?:yes|no)"|'(?:yes|no)'))?\s*\?>`)
 	declares = regexp.MustCompile(`^<\?xml[\s?]`)
 )
+
+// blank says whether there is nothing but white space of XML in s.
+func blank(s string) bool { return strings.Trim(s, blanks) == "" }
 
 // decode makes UTF-8 of a document, from what it declares and begins with (XML 1.0,
 // 4.3.3).
@@ -44,14 +48,24 @@ func decode(doc []byte) ([]byte, error) {
 	if m == nil {
 		return nil, errors.New("the XML declaration is not well-formed")
 	}
-	label := string(m[1]) + string(m[2])
+	if version := "1." + string(m[1]) + string(m[2]); version != "1.0" {
+		// A document of a later version is read as one of 1.0 (XML 1.0, 2.8), which is all that
+		// encoding/xml knows.
+		doc = bytes.Replace(doc, []byte(version), []byte("1.0"), 1)
+	}
+	label := string(m[3]) + string(m[4])
 	charset := strings.ToLower(label)
 	switch {
 	case charset == "":
 		return doc, nil
 	case wide != strings.HasPrefix(charset, "utf-16"):
 		return nil, fmt.Errorf("encoding %q is not that of the document", label)
-	case wide, charset == "utf-8", charset == "us-ascii", charset == "ascii":
+	case wide, charset == "utf-8", charset == "utf8":
+		return doc, nil
+	case charset == "us-ascii", charset == "ascii":
+		if bytes.ContainsFunc(doc, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return nil, fmt.Errorf("the document has characters that encoding %q has not", label)
+		}
 		return doc, nil
 	case charset == "iso-8859-1", charset == "latin1":
 		// Its bytes are code points.

@@ -25,8 +25,10 @@ import (
 	"github.com/chartroom/chartroom/services/statemachine/internal/session"
 )
 
-// patience is how long a condition may take to come true.
-const patience = 10 * time.Second
+// patience is how long a condition may take to come true, and a request to be answered:
+// longer than a chart that does not end takes for the processor time that it is granted,
+// on a machine that has little to give.
+const patience = 30 * time.Second
 
 // rig is a statemachine over a store in memory; it may be stopped and started.
 type rig struct {

@@ -116,9 +116,10 @@ func commandsOnAContainer(t *testing.T, address, image string) {
 		t.Errorf("wait after a kill: %q, want 137", code)
 	}
 	is("user_requested") // who asks for it does not want it back
-	run(0, "start", name)
-	is("running")
-	run(0, "stop", name)
+	// Each returns when it has happened, so that the next one is not refused.
+	for _, verb := range []string{"start", "stop", "start", "pause", "unpause", "restart", "stop"} {
+		run(0, verb, name)
+	}
 	is("stopped")
 	if code := strings.TrimSpace(run(0, "wait", name, "--timeout", "30s")); code != "0" {
 		t.Errorf("wait after a stop: %q, want 0", code)

@@ -19,7 +19,7 @@ test("a container appears, takes an event, and its log tells of it", async ({ pa
   await expect(page.getByText(/(forwarded|queued) as #1/)).toBeVisible();
   await expect(page.locator(".entry", { hasText: "app.answer" }).first()).toBeVisible();
   await expect(page.getByLabel("Snapshots", { exact: true })).toContainText("candidate");
-  await expect(page.getByRole("region", { name: "Event log" })).toContainText(/times in \S+/);
+  await expect(page.getByRole("region", { name: "Event log" })).toContainText(/Times in \S+\./);
 });
 
 test("only the buttons that the state allows can be pressed, and a greyed one says why", async ({ page, request, rig }) => {

@@ -74,7 +74,6 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
     <section className="log" aria-label="Event log">
       <div className="bar">
         <h2>Event log</h2>
-        <small>times in {zone()}</small>
         <label>
           <input
             type="checkbox"
@@ -128,6 +127,7 @@ export function EventLog({ log, read, problems, selected, select, readProblems, 
             Older
           </button>
         )}
+        <small>Times in {zone()}.</small>
         <small id={reason} role="status">
           {lost ? why : said}
         </small>

@@ -293,7 +293,7 @@ func TestTables(t *testing.T) {
 		{[]string{"get", "instances"}, []string{"INSTANCE", "web@h1", "2/1000", "#7", "db@h1", "running (observed)", "42", "out of memory. A second line"}, []string{"\x1b", "web:1"}},
 		{[]string{"get", "instances", "-o", "wide"}, []string{"web:1", "0123456789ab"}, nil},
 		{[]string{"get", "instances", "-o", "json"}, []string{`"instances": [`, `"instanceId": "web@h1"`, `"waiting": 2`}, nil},
-		{[]string{"get", "instances", "-o", "yaml"}, []string{"instances:\n  - admission: ADMISSION_QUEUE\n", "    instanceId: web@h1\n", "      waiting: 2\n"}, nil},
+		{[]string{"get", "instances", "-o", "yaml"}, []string{"instances:\n  - activity: ", "    admission: ADMISSION_QUEUE\n", "    instanceId: web@h1\n", "      waiting: 2\n"}, nil},
 		{[]string{"describe", "web"}, []string{"state        backoff", "allowed      rm, start", "wait in the queue", "#7 proven, contains events up to 7, 2.0 KiB", "mend it with: chartroom.enable=true"}, []string{"\x1b"}},
 		{[]string{"get", "instances"}, []string{"running (unknown)", "the engine of h2 does not answer, last seen 2m ago; last known: Running since noon."}, nil},
 		{[]string{"describe", "far@h2"}, []string{"running (unknown)", "unknown      the engine of h2 does not answer, last seen 2m ago;"}, []string{"host         h2, last"}},

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,13 +88,13 @@ func verdicts(i *fleetv1.Instance) map[uint64]fleetv1.Verdict {
 // wrote compares what an application wrote over all its runs, save for connections.
 func wrote(t *testing.T, app *rig.App, want ...string) {
 	t.Helper()
-	var got []string
-	for line := range strings.Lines(rig.Logs(t, app.Name)) {
-		if line = strings.TrimSpace(line); line != "connected" {
-			got = append(got, line)
+	rig.Wrote(t, app.Name, strings.Join(want, ", "), func(logs string) bool {
+		var got []string
+		for line := range strings.Lines(logs) {
+			if line = strings.TrimSpace(line); line != "connected" {
+				got = append(got, line)
+			}
 		}
-	}
-	if strings.Join(got, ", ") != strings.Join(want, ", ") {
-		t.Errorf("%s wrote %q, want %q", app.Name, got, want)
-	}
+		return slices.Equal(got, want)
+	})
 }

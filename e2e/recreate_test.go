@@ -53,9 +53,7 @@ func TestRecreatedUnderAPassingName(t *testing.T) {
 	if g, c := i.GetTarget().GetGeneration(), i.GetTarget().GetContainerId(); g != 2 || c != rig.Inspect(t, name).ID {
 		t.Errorf("generation %d, container %s; want the second, %s", g, c, rig.Inspect(t, name).ID)
 	}
-	if logs := rig.Logs(t, name); !strings.Contains(logs, "restored, 1 events contained") {
-		t.Errorf("the new container was not given the state:\n%s", logs)
-	}
+	rig.Wrote(t, name, "that it was given the state", func(logs string) bool { return strings.Contains(logs, "restored, 1 events contained") })
 	if other, err := f.Instance(t, passing+"@"+f.HostID); err == nil {
 		t.Errorf("there is an instance of the name for the moment: %s", other.GetWhy())
 	}

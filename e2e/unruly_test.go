@@ -51,7 +51,8 @@ func TestOversizedSnapshot(t *testing.T) {
 	}
 	f.Send(t, app.ID, "tick", nil, "e1", 10*time.Second)
 	until(t, f, app.ID, "event 1 is contained", func(i *fleetv1.Instance) bool { return i.GetQueue().GetContainedSequence() == 1 })
-	if said, exit := cli("doctor"); exit != 0 {
+	// There may be something to mend about containers of somebody else.
+	if said, exit := cli("doctor"); strings.Contains(said, app.ID) {
 		t.Fatalf("doctor before: exit code %d, %s", exit, said)
 	}
 
@@ -74,25 +75,23 @@ func TestOversizedSnapshot(t *testing.T) {
 			t.Errorf("chartroom %v: exit code %d, want %d: %s", command.arguments, exit, command.exit, said)
 		}
 	}
-	if n := strings.Count(rig.Logs(t, app.Name), "connected"); n != 1 {
-		t.Errorf("connected %d times, want 1", n)
-	}
+	rig.Wrote(t, app.Name, "that it was connected to once", func(logs string) bool { return strings.Count(logs, "connected") == 1 })
 
 	// It dies: what came after the snapshot is replayed.
 	rig.KillTarget(t, app.Name)
 	until(t, f, app.ID, "it is back and has taken everything", func(i *fleetv1.Instance) bool {
 		return i.GetState() == "running" && i.GetQueue().GetDeliveredSequence() == 3 && strings.Count(rig.Logs(t, app.Name), "took 3 ") == 2
 	})
-	if logs := rig.Logs(t, app.Name); !strings.Contains(logs, "restored [1]") || strings.Count(logs, "took 1 ") != 1 {
-		t.Errorf("it was not restored from the snapshot of event 1: %s", logs)
-	}
+	rig.Wrote(t, app.Name, "that it was restored from the snapshot of event 1", func(logs string) bool {
+		return strings.Contains(logs, "restored [1]") && strings.Count(logs, "took 1 ") == 1
+	})
 
 	// And it mends itself.
 	f.Send(t, app.ID, "grow", map[string]any{"bytes": 0}, "e4", 10*time.Second)
 	until(t, f, app.ID, "no finding is left", func(i *fleetv1.Instance) bool {
 		return len(i.GetFindings()) == 0 && i.GetQueue().GetContainedSequence() == 4
 	})
-	if said, exit := cli("doctor"); exit != 0 {
+	if said, exit := cli("doctor"); strings.Contains(said, app.ID) {
 		t.Errorf("doctor afterwards: exit code %d, %s", exit, said)
 	}
 }
@@ -110,9 +109,7 @@ func TestGarbageOnTheChannel(t *testing.T) {
 	if i.GetState() != "running" {
 		t.Errorf("it is %s: %s", i.GetState(), i.GetWhy())
 	}
-	if n := strings.Count(rig.Logs(t, app.Name), "connected"); n != 1 {
-		t.Errorf("connected %d times, want 1", n)
-	}
+	rig.Wrote(t, app.Name, "that it was connected to once", func(logs string) bool { return strings.Count(logs, "connected") == 1 })
 	rig.KillTarget(t, app.Name)
 	until(t, f, app.ID, "the next run is without it", func(i *fleetv1.Instance) bool { return i.GetState() == "running" && len(i.GetFindings()) == 0 })
 }
@@ -139,9 +136,7 @@ func TestRecoveryProfile(t *testing.T) {
 		t.Errorf("findings %v", i.GetFindings())
 	}
 	// Restored from #2, from #1, and clean, in the container that is broken.
-	if n := strings.Count(rig.Logs(t, app.Name), "rotten"); n != 3 {
-		t.Errorf("the broken container was started %d times, want 3", n)
-	}
+	rig.Wrote(t, app.Name, "in each of three starts that it is broken", func(logs string) bool { return strings.Count(logs, "rotten") == 3 })
 	was, is := rig.Inspect(t, app.Name), rig.Inspect(t, replacement)
 	if was.ID != old.GetTarget().GetContainerId() || was.State.Running || !is.State.Running || is.ID != i.GetTarget().GetContainerId() {
 		t.Errorf("%s running: %t; %s running: %t; the instance is %s", app.Name, was.State.Running, replacement, is.State.Running, i.GetTarget().GetContainerId())
@@ -160,9 +155,9 @@ func TestRecoveryProfile(t *testing.T) {
 		return i.GetState() == "running" && i.GetTarget().GetContainerId() == was.ID && finding(i, "recovery.active") == nil
 	})
 	// Event 1 was in every snapshot, so a clean start did not bring it back.
-	if logs := rig.Logs(t, app.Name); !strings.HasSuffix(strings.TrimSpace(logs), "restored [2 3]") {
-		t.Errorf("it was restored with something else: %s", logs)
-	}
+	rig.Wrote(t, app.Name, "last that it was restored with 2 and 3", func(logs string) bool {
+		return strings.HasSuffix(strings.TrimSpace(logs), "restored [2 3]")
+	})
 }
 
 // With the label a failing health check is a failure: stopped, and started with its state.

@@ -241,6 +241,18 @@ func SignalTarget(t testing.TB, id string, s syscall.Signal) {
 	}
 }
 
+// Wrote waits until what a container wrote is as it should be: the engine keeps it a
+// moment after it was written, and answers to events come another way.
+func Wrote(t testing.TB, id, what string, ok func(logs string) bool) {
+	t.Helper()
+	Eventually(t, 10*time.Second, id+" writes "+what, func() error {
+		if logs := Logs(t, id); !ok(logs) {
+			return fmt.Errorf("it wrote %s", logs)
+		}
+		return nil
+	})
+}
+
 // Logs is what a container wrote over all its runs, as the engine kept it.
 func Logs(t testing.TB, id string) string {
 	t.Helper()

@@ -204,7 +204,7 @@ func (a *app) await(ctx context.Context, c fleetv1.FleetServiceClient, i intent)
 	case err != nil:
 		return about(id, err)
 	case errors.Is(ctx.Err(), context.Canceled):
-		return ctx.Err()
+		return codeError{Interrupted, fmt.Errorf("it was accepted and goes on; follow it: chartroom watch %s", id)}
 	default:
 		return codeError{TimedOut, fmt.Errorf("it was accepted, and is not seen to be done yet: %s\nFollow it: chartroom watch %s", stands(last, id), id)}
 	}

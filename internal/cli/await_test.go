@@ -3,6 +3,7 @@
 package cli_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -192,5 +193,30 @@ func TestSeveralAreWaitedForTogether(t *testing.T) {
 	f.changes = []*fleetv1.WatchResponse{entry(9, "docker.die", "", "stopped", "intent.idle"), view(9, "user_requested", "Stopped.")}
 	if _, stdout, _ = run(t, f, "", "stop", "a", "-o", "json"); !strings.HasPrefix(stdout, "{") || !strings.HasSuffix(stdout, "}\n") || strings.Contains(stdout, "Stopped.") {
 		t.Errorf("as JSON: %q", stdout)
+	}
+}
+
+// Whoever ends a command that waits reads what it leaves behind; the code is that of
+// shells. What only shows has no more to do.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args string
+		want cli.Code
+		says string
+	}{
+		{"stop a b", cli.Interrupted, "chartroom: stop b: it was accepted and goes on; follow it: chartroom watch b\n" +
+			"chartroom: stop a: it was accepted and goes on; follow it: chartroom watch a\n"},
+		{"wait web --state running", cli.Interrupted, "chartroom: wait for web to be running: interrupted\n"},
+		{"run any", cli.Interrupted, "chartroom: run any: it was asked for and goes on; follow it: chartroom watch @h\n"},
+		{"watch", cli.OK, ""},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		f := &fleet{interrupt: interrupt, sent: &fleetv1.SendEventResponse{
+			Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, LogSequence: 5, Configuration: []string{"lifecycle", "intent"},
+		}}
+		if code, _, stderr := runUntil(ctx, t, f, "", strings.Fields(test.args)...); code != int(test.want) || stderr != test.says {
+			t.Errorf("%s: exit code %d, want %d; stderr %q, want %q", test.args, code, test.want, stderr, test.says)
+		}
 	}
 }

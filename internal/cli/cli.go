@@ -117,6 +117,9 @@ func Main(ctx context.Context, args []string, env Env) int {
 		return int(OK)
 	}
 	code := codeOf(err)
+	if errors.Is(err, context.Cause(ctx)) {
+		code = Interrupted // by the signal that is the cause
+	}
 	if message := explain(err); message != "" {
 		fmt.Fprintln(env.Stderr, "chartroom: "+strings.ReplaceAll(message, "\n", "\n  "))
 	}
@@ -132,7 +135,7 @@ func New(env Env) *cobra.Command {
 		Long: "Every container is an instance: a statechart that mirrors what happens to it, decides which events\n" +
 			"reach it, keeps the state that the application dumped, and restores it after a crash.\n\n" +
 			"Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 refused by the state, 5 timed out,\n" +
-			"6 unreachable, 7 conflict, 8 findings.",
+			"6 unreachable, 7 conflict, 8 findings, 130 interrupted.",
 		Version:       built(version.This()),
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -40,6 +40,9 @@ const (
 	Conflict
 	// Findings: doctor or chart lint found something to mend, a chart test failed.
 	Findings
+	// Interrupted: somebody ended the command, as with Ctrl-C, before it was done: 128 +
+	// SIGINT, as shells have it, for each signal that ends it.
+	Interrupted Code = 130
 )
 
 // codeError is an error with an exit code of its own.
@@ -75,16 +78,23 @@ func about(instance string, err error) error {
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// interrupted says whether an error is that the command itself was ended. gRPC gives
+// the end of the caller's own context in the same words as Go.
+func interrupted(err error) bool {
+	s := status.Convert(err)
+	return errors.Is(err, context.Canceled) || s.Code() == codes.Canceled && strings.HasSuffix(s.Message(), context.Canceled.Error())
+}
+
 // codeOf finds the exit code of an error.
 func codeOf(err error) Code {
+	if interrupted(err) {
+		return Interrupted
+	}
 	if e, ok := errors.AsType[codeError](err); ok {
 		return e.code
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return Usage
-	}
-	if errors.Is(err, context.Canceled) {
-		return Failed
 	}
 	s, ok := status.FromError(err)
 	if !ok {
@@ -139,15 +149,16 @@ func refusalOf(s *status.Status) *fleetv1.Refusal {
 // explain says what happened and, where there is something, what to do next.
 // It is empty for an error that has been shown already.
 func explain(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return ""
-	}
 	remote, ok := errors.AsType[interface {
 		error
 		GRPCStatus() *status.Status
 	}](err)
 	if !ok {
-		return strings.TrimSpace(err.Error())
+		said := strings.TrimSpace(err.Error())
+		if errors.Is(err, context.Canceled) {
+			said = strings.Replace(said, context.Canceled.Error(), "interrupted", 1)
+		}
+		return said
 	}
 	s := remote.GRPCStatus()
 	// What the caller wrapped around the status says what was asked for.
@@ -181,6 +192,9 @@ func explain(err error) string {
 func reason(s *status.Status) string {
 	if strings.Contains(s.Message(), "use of closed network connection") {
 		return "no answer" // gRPC gave the connection up itself
+	}
+	if interrupted(s.Err()) {
+		return "interrupted"
 	}
 	if _, inner, ok := strings.Cut(s.Message(), "Error while dialing: "); ok {
 		return "no answer: " + strings.Trim(inner, `"`)

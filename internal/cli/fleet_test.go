@@ -41,6 +41,8 @@ type fleet struct {
 	// watch after these sends changes and ends.
 	breaks [][]*fleetv1.WatchResponse
 	asked  []*fleetv1.WatchRequest
+	// interrupt ends the command once it waits, which then lasts until its end.
+	interrupt context.CancelFunc
 }
 
 func (f *fleet) ListInstances(_ context.Context, r *fleetv1.ListInstancesRequest) (*fleetv1.ListInstancesResponse, error) {
@@ -114,8 +116,9 @@ func (f *fleet) PushChart(_ context.Context, r *fleetv1.PushChartRequest) (*flee
 	return &fleetv1.PushChartResponse{Chart: &fleetv1.Chart{Name: r.GetName(), Digest: "abcdef0123456789"}, Created: true}, nil
 }
 
-func (f *fleet) WaitInstance(_ context.Context, r *fleetv1.WaitInstanceRequest) (*fleetv1.WaitInstanceResponse, error) {
+func (f *fleet) WaitInstance(ctx context.Context, r *fleetv1.WaitInstanceRequest) (*fleetv1.WaitInstanceResponse, error) {
 	f.last = r
+	f.wait(ctx)
 	return &fleetv1.WaitInstanceResponse{Exited: true, ExitCode: 137}, f.refuse
 }
 
@@ -130,7 +133,16 @@ func (f *fleet) Watch(r *fleetv1.WatchRequest, s grpc.ServerStreamingServer[flee
 			return err
 		}
 	}
+	f.wait(s.Context())
 	return end
+}
+
+// wait lets somebody end the command that waits.
+func (f *fleet) wait(ctx context.Context) {
+	if f.interrupt != nil {
+		f.interrupt()
+		<-ctx.Done()
+	}
 }
 
 func (f *fleet) ListLog(_ context.Context, r *fleetv1.ListLogRequest) (*fleetv1.ListLogResponse, error) {
@@ -183,6 +195,12 @@ func refusal(code codes.Code, message string, detail *fleetv1.Refusal) error {
 // run runs the command line against f.
 func run(t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return runUntil(t.Context(), t, f, stdin, args...)
+}
+
+// runUntil does so until ctx ends.
+func runUntil(ctx context.Context, t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	address := "127.0.0.1:1" // nothing listens there
 	if f != nil {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -205,7 +223,7 @@ func run(t *testing.T, f *fleet, stdin string, args ...string) (code int, stdout
 		address = l.Addr().String()
 	}
 	var out, fault bytes.Buffer
-	code = cli.Main(t.Context(), args, cli.Env{
+	code = cli.Main(ctx, args, cli.Env{
 		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &fault,
 		Getenv: func(name string) string { return map[string]string{"CHARTROOM_SERVER": address}[name] },
 		Up:     func(context.Context, cli.UpConfig, func(cli.Running)) error { return nil },

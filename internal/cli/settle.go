@@ -48,7 +48,7 @@ func (a *app) settle(ctx context.Context, c fleetv1.FleetServiceClient, made *fl
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return codeError{Interrupted, fmt.Errorf("it was asked for and goes on; follow it: chartroom watch %s", id)}
 	}
 	what := "made"
 	if start {

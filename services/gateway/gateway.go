@@ -288,14 +288,20 @@ func (s *Service) watchHealth(ctx context.Context) error {
 	}
 }
 
+// ending returns a context that ends with the gateway too, and then says so.
+func (s *Service) ending(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.closing, func() { cancel(rpc.ErrEnding) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
 // endStreams ends gRPC streams when the gateway stops, since they do not end
 // by themselves.
 func (s *Service) endStreams(
 	srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler,
 ) error {
-	ctx, cancel := context.WithCancel(ss.Context())
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
+	ctx, end := s.ending(ss.Context())
+	defer end()
 	return next(srv, &endingStream{ServerStream: ss, ctx: ctx})
 }
 
@@ -312,9 +318,8 @@ func (s *endingStream) Context() context.Context { return s.ctx }
 // endStream does the same for an HTTP handler.
 func (s *Service) endStream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(s.closing, cancel)()
+		ctx, end := s.ending(r.Context())
+		defer end()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -449,3 +449,37 @@ func TestTrust(t *testing.T) {
 		t.Errorf("beyond loopback without a token: %v", err)
 	}
 }
+
+// TestShutdown: streams are told that the server ends, and not that they went away
+// themselves, so that a client goes on when there is one again.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	watch, err := r.fleet.Watch(t.Context(), &fleetv1.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach, err := r.fleet.Attach(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := attach.Send(&fleetv1.AttachRequest{InstanceId: "bot0", Data: []byte("hello")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attach.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	for err = nil; err == nil; {
+		_, err = watch.Recv()
+	}
+	_, pipeErr := attach.Recv()
+	for what, err := range map[string]error{"watch": err, "attach": pipeErr} {
+		if status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "the server is shutting down" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

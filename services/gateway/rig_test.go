@@ -31,6 +31,7 @@ type rig struct {
 	store        *fakestore.Store
 	statemachine *fakeStatemachine
 	address      string // HOST:PORT
+	stop         func() // ends the gateway, and waits for that
 	fleet        fleetv1.FleetServiceClient
 }
 
@@ -55,7 +56,7 @@ func newRig(t testing.TB, edit ...func(*gateway.Config)) *rig {
 		t.Fatal(err)
 	}
 	r.address = g.Addr().String()
-	run(t, g.Run)
+	r.stop = run(t, g.Run)
 	conn, err := transport.Dial(r.address, c.Security)
 	if err != nil {
 		t.Fatal(err)
@@ -69,8 +70,8 @@ func newRig(t testing.TB, edit ...func(*gateway.Config)) *rig {
 	return r
 }
 
-// run runs a component until the test ends, and waits for it.
-func run(t testing.TB, f func(context.Context) error) {
+// run runs a component until the test ends, or it is stopped, and waits for it.
+func run(t testing.TB, f func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -79,10 +80,12 @@ func run(t testing.TB, f func(context.Context) error) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	t.Cleanup(func() {
+	stop = func() {
 		cancel()
 		done.Wait()
-	})
+	}
+	t.Cleanup(stop)
+	return stop
 }
 
 // serve serves a fake in memory and dials it.

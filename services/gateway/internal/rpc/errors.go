@@ -19,6 +19,10 @@ import (
 // retryAfter is offered when a service is away.
 const retryAfter = time.Second
 
+// ErrEnding is the cause of the end of a context that ends with the gateway, and not
+// with its caller.
+var ErrEnding = errors.New("the gateway is shutting down")
+
 // Refuse makes an error as clients see it: a code, a reason, a sentence.
 func Refuse(code codes.Code, reason fleetv1.Reason, format string, args ...any) error {
 	return refusal(code, &fleetv1.Refusal{Reason: reason}, fmt.Sprintf(format, args...))
@@ -86,7 +90,11 @@ func (s *Server) visible(ctx context.Context, method string, err error) error {
 		return Refuse(codes.InvalidArgument, fleetv1.Reason_REASON_INSTANCE_AMBIGUOUS, "%v", err)
 	case errors.Is(err, readmodel.ErrPageToken):
 		return invalid("%v", err)
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled:
+		// Whoever is still there goes on with another gateway, or with this one later.
+		if ctx.Err() == nil || errors.Is(context.Cause(ctx), ErrEnding) {
+			return away("the server is shutting down")
+		}
 		return status.Error(codes.Canceled, "the caller went away")
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, "timed out")
@@ -105,7 +113,7 @@ func (s *Server) visible(ctx context.Context, method string, err error) error {
 		s.logger.WarnContext(ctx, "service is away", "method", method, "err", err)
 		return away("a service behind the gateway is away")
 	case codes.NotFound, codes.InvalidArgument, codes.FailedPrecondition, codes.AlreadyExists,
-		codes.ResourceExhausted, codes.Canceled, codes.DeadlineExceeded, codes.Unauthenticated, codes.Aborted:
+		codes.ResourceExhausted, codes.DeadlineExceeded, codes.Unauthenticated, codes.Aborted:
 		return st.Err()
 	case codes.Unimplemented:
 		s.logger.WarnContext(ctx, "service lacks a method", "method", method, "err", err)

@@ -47,6 +47,8 @@ func (s *Server) failure(ctx context.Context, what string, err error) error {
 		return refusal(r)
 	}
 	switch code := status.Code(err); {
+	case errors.Is(err, context.Canceled) && ctx.Err() == nil:
+		return refusal(session.Unavailable("%s: the server is shutting down", what))
 	case errors.Is(err, context.Canceled) || ctx.Err() != nil && code == codes.Canceled:
 		return status.Error(codes.Canceled, "the caller went away")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -78,8 +78,8 @@ func (a *agent) toEngine(ctx context.Context, c rpc.Command, rec journal.Command
 		a.point("begun", c.Verb)
 	}
 	if c.ContainerID != "" {
-		a.attribute(ctx, c, true)
-		defer a.attribute(context.WithoutCancel(ctx), c, false)
+		a.attribute(ctx, w.rec, true)
+		defer a.attribute(context.WithoutCancel(ctx), w.rec, false)
 	}
 	// A call that was cut off is resolved like one of an earlier life.
 	resolve := begun
@@ -117,15 +117,20 @@ func (a *agent) point(name, verb string) {
 }
 
 // attribute tells the observer which events are of our own making.
-func (a *agent) attribute(ctx context.Context, c rpc.Command, begin bool) {
+func (a *agent) attribute(ctx context.Context, c journal.Command, begin bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	f := func(core *observe.Core, now time.Time) { core.Command(now, c.ContainerID, c.Verb, c.ID, begin) }
+	f := func(core *observe.Core, now time.Time) { core.Command(now, c.ContainerID, own(c), begin) }
 	if begin {
 		a.observer.Call(ctx, f)
 	} else {
 		a.observer.Do(ctx, f)
 	}
+}
+
+// own is a command as the observer knows it.
+func own(c journal.Command) observe.Command {
+	return observe.Command{ID: c.ID, Verb: c.Verb, Run: c.StartedAt}
 }
 
 // resolve finds out by inspect whether a command that was begun has acted. False

@@ -186,9 +186,9 @@ func (s *Service) Run(ctx context.Context) error {
 	a.observer.Prepare(func(core *observe.Core, now time.Time) {
 		for _, c := range a.journal.Recent(now.Add(-recentTime)) {
 			if c.ContainerID != "" && now.Sub(c.Begun) < callTime {
-				core.Command(now, c.ContainerID, c.Verb, c.ID, true)
+				core.Command(now, c.ContainerID, own(c), true)
 				if c.Ended() {
-					core.Command(now, c.ContainerID, c.Verb, c.ID, false)
+					core.Command(now, c.ContainerID, own(c), false)
 				}
 			}
 		}

@@ -94,8 +94,6 @@ type Told struct {
 	Engine string `json:"engine,omitempty"`
 	// StartedBy is the command of ours that a start was put down to last.
 	StartedBy string `json:"startedBy,omitempty"`
-	// EndedBy is the command of ours that the end of a run was put down to last.
-	EndedBy string `json:"endedBy,omitempty"`
 	// Ready and Cursor are the channel's: the run whose application was ready.
 	Ready string `json:"ready,omitempty"`
 }
@@ -105,6 +103,20 @@ func (t Told) live() bool { return t.Status == "running" || t.Status == "paused"
 // Began reports whether at is the time that names the run: its StartedAt, or the
 // stamp by which it was told before that was known.
 func (t Told) Began(at time.Time) bool { return sameTime(t.StartedAt, at) || sameTime(t.Stamp, at) }
+
+// is reports whether run is the StartedAt of the run that was told last. One that is
+// known by a stamp alone began no later than that, and after the end of the run before.
+func (t Told) is(run string) bool {
+	if !t.Approx {
+		return run != "" && run == t.StartedAt
+	}
+	at, err := time.Parse(time.RFC3339Nano, run)
+	if stamped, err2 := time.Parse(time.RFC3339Nano, t.Stamp); err != nil || err2 != nil || at.After(stamped) {
+		return false
+	}
+	before, err := time.Parse(time.RFC3339Nano, t.FinishedAt)
+	return err != nil || !t.live() || at.After(before)
+}
 
 func sameTime(stamp string, at time.Time) bool {
 	t, err := time.Parse(time.RFC3339Nano, stamp)
@@ -185,10 +197,18 @@ type container struct {
 	commands   []ownCommand // of ours, the newest last; at most rememberCommands
 }
 
+// Command is one of ours on a container.
+type Command struct {
+	ID, Verb string
+	// Run is the StartedAt that inspect named before it was carried out: it can end no other
+	// run than that. Empty for a container that was never started.
+	Run string
+}
+
 type ownCommand struct {
-	verb, id string
-	began    time.Time
-	ended    time.Time // zero while in flight
+	Command
+	began time.Time
+	ended time.Time // zero while in flight
 }
 
 // NewCore makes a Core that has told known before, of the engine with that id (empty
@@ -369,20 +389,20 @@ func (c *Core) ask(k *container) {
 }
 
 // Command says that a command of ours begins or has ended on a container.
-func (c *Core) Command(now time.Time, id, verb, commandID string, begin bool) {
+func (c *Core) Command(now time.Time, id string, own Command, begin bool) {
 	k := c.get(id)
 	k.commands = slices.DeleteFunc(k.commands, func(o ownCommand) bool {
-		return begin && o.id == commandID || !o.ended.IsZero() && now.Sub(o.ended) > attribution
+		return begin && o.ID == own.ID || !o.ended.IsZero() && now.Sub(o.ended) > attribution
 	})
 	if begin {
-		k.commands = append(k.commands, ownCommand{verb: verb, id: commandID, began: now})
+		k.commands = append(k.commands, ownCommand{Command: own, began: now})
 		if len(k.commands) > rememberCommands {
 			k.commands = k.commands[1:]
 		}
 		return
 	}
 	for i := range k.commands {
-		if k.commands[i].id == commandID {
+		if k.commands[i].ID == own.ID {
 			k.commands[i].ended = now
 			if !k.settleAt.IsZero() {
 				k.settleAt = now.Add(settleTime)

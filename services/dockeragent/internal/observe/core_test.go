@@ -257,7 +257,7 @@ func TestDieWaitsForInspect(t *testing.T) {
 	w.list()
 	w.settle()
 	w.out, w.events = nil, nil
-	w.core.Command(w.now, "a", "stop", "web@h/n/1", true)
+	w.core.Command(w.now, "a", Command{ID: "web@h/n/1", Verb: "stop", Run: c.State.StartedAt}, true)
 	attr := func(k, v string) map[string]string { return map[string]string{"name": "web", k: v} }
 	run(w, engine.Event{Action: "kill", ContainerID: "a", Name: "web", Time: w.now, Attributes: attr("signal", "10")})
 	run(w, engine.Event{Action: "die", ContainerID: "a", Name: "web", Time: w.now.Add(1), Attributes: attr("exitCode", "7")})

@@ -34,9 +34,6 @@ func (c *Core) emitDie(now time.Time, k *container, in *engine.Container, ev *en
 		}
 	}
 	id, verb := k.cause(now, "stop", "kill", "remove")
-	if id != "" {
-		t.EndedBy = id
-	}
 	signals := append([]int{}, k.signals...)
 	shutdown := k.cut && !k.vouched && !c.beforeShutdown(finished)
 	// A signal that ended it and did not come through the engine.
@@ -299,7 +296,7 @@ func (c *Core) gap(now time.Time) {
 // destroyed tells the end of a container and forgets it.
 func (c *Core) destroyed(now time.Time, k *container, at time.Time, inferred bool) {
 	o := journal.Observation{Time: at, Event: "docker.destroy", Inferred: inferred}
-	o.CommandID, _ = k.cause(now, "remove")
+	o.CommandID, _ = k.newest(now, func(own Command) bool { return own.Verb == "remove" })
 	k.exists = false
 	c.emit(k, o, map[string]any{}, nil)
 	delete(c.containers, k.id)

@@ -25,7 +25,7 @@ func TestStartIsOursOnce(t *testing.T) {
 			w.list()
 			w.settle()
 			w.out = nil
-			command := func(begin bool) { w.core.Command(w.now, "a", "start", "web@h/n/1", begin) }
+			command := func(begin bool) { w.core.Command(w.now, "a", Command{ID: "web@h/n/1", Verb: "start"}, begin) }
 			event := func(action string, state engine.State) {
 				w.now = w.now.Add(100 * time.Millisecond)
 				c.State = state

@@ -162,7 +162,9 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 		}
 		o.CommandID, _ = k.cause(now, "kill", "stop", "remove")
 	case "stop", "oom", "restart", "update":
-		k.stopSeen = k.stopSeen || word == "stop" && t.live()
+		// A stop event without a signal before it is of a run before: the engine tells it
+		// when that has ended, and may have started the next one by then.
+		k.stopSeen = k.stopSeen || word == "stop" && t.live() && len(k.signals) > 0
 		k.oomSeen = k.oomSeen || word == "oom"
 		if word == "stop" {
 			o.CommandID, _ = k.cause(now, "stop")
@@ -178,25 +180,27 @@ func (c *Core) play(now time.Time, k *container, ev engine.Event, facts *engine.
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// cause returns the id and verb of our newest command of one of the verbs that is
-// under way or ended a moment ago; "" when there is none. A command ends one run:
-// it says nothing of the next.
-func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
+// newest returns the id and verb of our newest command that fits and is under way or
+// ended a moment ago; "" when there is none.
+func (k *container) newest(now time.Time, fits func(Command) bool) (id, verb string) {
 	for _, o := range slices.Backward(k.commands) {
-		if o.id == k.told.EndedBy && k.told.live() {
-			break
-		}
-		if slices.Contains(verbs, o.verb) && (o.ended.IsZero() || now.Sub(o.ended) <= attribution) {
-			return o.id, o.verb
+		if (o.ended.IsZero() || now.Sub(o.ended) <= attribution) && fits(o.Command) {
+			return o.ID, o.Verb
 		}
 	}
 	return "", ""
 }
 
-// startCause is cause for a start. A command starts once: a start that follows soon is
-// somebody else's, to whom nobody gave the state back.
+// cause is the newest command of one of the verbs that was for the run that was told
+// last. One for a run before says nothing of it, whether it ended that or came too late.
+func (k *container) cause(now time.Time, verbs ...string) (id, verb string) {
+	return k.newest(now, func(own Command) bool { return slices.Contains(verbs, own.Verb) && k.told.is(own.Run) })
+}
+
+// startCause is the command that a start is put down to. A command starts once: a
+// start that follows soon is somebody else's, to whom nobody gave the state back.
 func (k *container) startCause(now time.Time) string {
-	id, _ := k.cause(now, "start")
+	id, _ := k.newest(now, func(own Command) bool { return own.Verb == "start" })
 	if id == k.told.StartedBy {
 		return ""
 	}

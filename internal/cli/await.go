@@ -147,13 +147,25 @@ func (g goal) step(e *fleetv1.LogEntry) (reached, lost bool) {
 			return false, true
 		}
 	}
-	in := func(states ...string) bool {
-		return slices.ContainsFunc(states, func(s string) bool { return slices.Contains(e.GetConfiguration(), s) })
-	}
+	in := activeIn(e.GetConfiguration())
 	if g.reached(e.GetEvent(), in) {
 		return true, false
 	}
 	return false, g.lost(e.GetEvent(), in)
+}
+
+// died says by a later view whether the program died after the goal was reached by an
+// event: it was reached for a moment only.
+func (g goal) died(event string, configuration []string) bool {
+	in := activeIn(configuration)
+	return !g.reached(event, in) && in("crashed", "given_up")
+}
+
+// activeIn says of each state whether it is in a configuration.
+func activeIn(configuration []string) active {
+	return func(states ...string) bool {
+		return slices.ContainsFunc(states, func(s string) bool { return slices.Contains(configuration, s) })
+	}
 }
 
 // forgets says whether an intent removed the record of an instance, and no container.
@@ -213,9 +225,9 @@ func (a *app) await(ctx context.Context, c fleetv1.FleetServiceClient, i intent)
 		return nil
 	case gone:
 		return codeError{NotFound, fmt.Errorf("it was accepted, and then the instance was removed")}
-	case lost:
+	case lost || last.GetLogSequence() > decided.GetSequence() && goal.died(decided.GetEvent(), last.GetConfiguration()):
 		said := stands(last, id)
-		if summary := printable(decided.GetSummary()); !strings.Contains(said, summary) {
+		if summary := printable(decided.GetSummary()); lost && !strings.Contains(said, summary) {
 			said += "\n" + summary
 		}
 		return fmt.Errorf("it was accepted, and has failed: %s\nSee: chartroom log %s", said, id)

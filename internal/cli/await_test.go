@@ -18,9 +18,9 @@ func entry(sequence uint64, event, summary string, states ...string) *fleetv1.Wa
 	}}}
 }
 
-// view is what an instance is like after an entry.
-func view(sequence uint64, state, why string) *fleetv1.WatchResponse {
-	return shown(&fleetv1.Instance{InstanceId: "web@h", LogSequence: sequence, State: state, Why: why})
+// view is what an instance is like after an entry, in some states.
+func view(sequence uint64, state, why string, states ...string) *fleetv1.WatchResponse {
+	return shown(&fleetv1.Instance{InstanceId: "web@h", LogSequence: sequence, State: state, Why: why, Configuration: states})
 }
 
 // What an intent comes to is told by the steps that follow it: it has happened, it has
@@ -77,6 +77,15 @@ func TestIntentsAreWaitedFor(t *testing.T) {
 			entry(5, "system.start", "", "stopped", "completed", "intent.starting"),
 			entry(9, "docker.die", "", "stopped", "crashed", "backoff", idle), view(9, "backoff", "Crashed: exit 1; starts again."),
 		}, cli.Failed, "web@h is backoff: Crashed: exit 1; starts again."},
+		{"dead at once, and known to be", "start web", []*fleetv1.WatchResponse{
+			entry(8, "docker.start", "Running.", "started", "running", idle), view(9, "restarting", "Crashed: exit 2; starting again.", "stopped", "crashed", "restarting", idle),
+		}, cli.Failed, "start web: it was accepted, and has failed: web@h is restarting: Crashed: exit 2; starting again.\n  See: chartroom log web\n"},
+		{"done at once", "start web", []*fleetv1.WatchResponse{
+			entry(8, "docker.start", "Running.", "started", "running", idle), view(9, "completed", "Completed: exit 0.", "stopped", "completed", idle),
+		}, cli.OK, "web@h is completed"},
+		{"paused, and dead", "pause web", []*fleetv1.WatchResponse{
+			entry(8, "docker.pause", "", "started", "paused"), view(9, "given_up", "Given up.", "stopped", "given_up"),
+		}, cli.Failed, "web@h is given_up: Given up."},
 		{"a restart begins from running", "restart web", []*fleetv1.WatchResponse{
 			entry(5, "system.restart", "", "started", "running", "intent.last_words"), view(5, "running", "Running."),
 		}, cli.TimedOut, "is not seen to be done yet"},

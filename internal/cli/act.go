@@ -187,20 +187,17 @@ func (a *app) send(cmd *cobra.Command, request *fleetv1.SendEventRequest, what s
 		if done, err := a.printOne(r); done {
 			return err
 		}
-		said := or(ignored(ctx, c, request, r), delayed(ctx, c, request, r))
-		fmt.Fprintln(a.env.Stdout, or(said, outcome(request, r)+replayed(ctx, c, request)))
+		said := or(ignored(ctx, c, request, r), outcome(request, r, away(ctx, c, request.GetInstanceId()))+replayed(ctx, c, request))
+		fmt.Fprintln(a.env.Stdout, said)
 		return nil
 	})
 }
 
-// delayed says that an event on its way waits for the host, whose agent is not there to
-// deliver it; empty when it is, or when that is not known.
-func delayed(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) string {
-	if r.GetOutcome() != fleetv1.Outcome_OUTCOME_FORWARDED {
-		return ""
-	}
-	i, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: request.GetInstanceId()})
-	if err != nil {
+// away names the host of an instance whose agent is not there to act; empty when it is,
+// or when that is not known.
+func away(ctx context.Context, c fleetv1.FleetServiceClient, instance string) string {
+	i, err := c.GetInstance(ctx, &fleetv1.GetInstanceRequest{InstanceId: instance})
+	if err != nil || i.GetInstance().GetHostId() == "" {
 		return ""
 	}
 	hosts, err := c.ListHosts(ctx, &fleetv1.ListHostsRequest{})
@@ -209,8 +206,7 @@ func delayed(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1
 	}
 	for _, h := range hosts.GetHosts() {
 		if h.GetHostId() == i.GetInstance().GetHostId() && (h.GetUnknown() || !h.GetConnected()) {
-			return fmt.Sprintf("event %d: accepted, and delivered to %s when its host is back: the agent of %s is not connected",
-				r.GetSequence(), request.GetInstanceId(), h.GetHostId())
+			return h.GetHostId()
 		}
 	}
 	return ""
@@ -263,17 +259,25 @@ func ignored(ctx context.Context, c fleetv1.FleetServiceClient, request *fleetv1
 	return said
 }
 
-// outcome says what became of an event.
-func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse) string {
+// outcome says what became of an event, also of one that waits for a host that is away.
+func outcome(request *fleetv1.SendEventRequest, r *fleetv1.SendEventResponse, away string) string {
+	waits := ""
+	if away != "" {
+		waits = "; it waits for its host: the agent of " + away + " is not connected"
+	}
 	switch r.GetOutcome() {
 	case fleetv1.Outcome_OUTCOME_FORWARDED:
+		if away != "" {
+			return fmt.Sprintf("event %d: accepted, and delivered to %s when its host is back: the agent of %s is not connected",
+				r.GetSequence(), request.GetInstanceId(), away)
+		}
 		return fmt.Sprintf("event %d: forwarded to %s", r.GetSequence(), request.GetInstanceId())
 	case fleetv1.Outcome_OUTCOME_QUEUED:
-		return fmt.Sprintf("event %d: queued at %s, %d before it", r.GetSequence(), request.GetInstanceId(), r.GetPosition())
+		return fmt.Sprintf("event %d: queued at %s, %d before it%s", r.GetSequence(), request.GetInstanceId(), r.GetPosition(), waits)
 	}
 	said := strings.TrimPrefix(request.GetEvent(), "system.")
 	if said != request.GetEvent() {
-		return fmt.Sprintf("%s: %s accepted", request.GetInstanceId(), said)
+		return fmt.Sprintf("%s: %s accepted%s", request.GetInstanceId(), said, waits)
 	}
 	if len(r.GetConfiguration()) == 0 {
 		return fmt.Sprintf("%s: %s taken; it has ended", request.GetInstanceId(), said)

@@ -186,24 +186,32 @@ func TestSendSaysWhatTakesNothing(t *testing.T) {
 	}
 }
 
-// An event that nobody is there to deliver is not said to be on its way.
+// An event or an intent that nobody is there to deliver is not said to be on its way.
 func TestSendToAHostThatIsAway(t *testing.T) {
 	t.Parallel()
-	const away = "event 7: accepted, and delivered to web when its host is back: the agent of h1 is not connected\n"
+	connected, away := &fleetv1.Host{HostId: "h1", Connected: true}, &fleetv1.Host{HostId: "h1"}
+	forwarded := &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_FORWARDED, Sequence: 7}
+	queued := &fleetv1.SendEventResponse{Outcome: fleetv1.Outcome_OUTCOME_QUEUED, Sequence: 8, Position: 1}
+	const later = "event 7: accepted, and delivered to web when its host is back: the agent of h1 is not connected\n"
+	const waits = "; it waits for its host: the agent of h1 is not connected\n"
 	for _, test := range []struct {
 		name string
 		host *fleetv1.Host
+		args string
+		sent *fleetv1.SendEventResponse
 		want string
 	}{
-		{"connected", &fleetv1.Host{HostId: "h1", Connected: true}, "event 7: forwarded to web\n"},
-		{"away", &fleetv1.Host{HostId: "h1"}, away},
-		{"not heard of", &fleetv1.Host{HostId: "h1", Connected: true, Unknown: true}, away},
-		{"another is away", &fleetv1.Host{HostId: "h2"}, "event 7: forwarded to web\n"},
+		{"connected", connected, "send web add", forwarded, "event 7: forwarded to web\n"},
+		{"away", away, "send web add", forwarded, later},
+		{"not heard of", &fleetv1.Host{HostId: "h1", Connected: true, Unknown: true}, "send web add", forwarded, later},
+		{"another is away", &fleetv1.Host{HostId: "h2"}, "send web add", forwarded, "event 7: forwarded to web\n"},
+		{"connected, the next", connected, "send web add", queued, "event 8: queued at web, 1 before it\n"},
+		{"away, the next", away, "send web add", queued, "event 8: queued at web, 1 before it" + waits},
+		{"away, an intent", away, "stop web --no-wait", nil, "web: stop accepted" + waits},
+		{"a chart by itself", away, "send 42 item", queued, "event 8: queued at 42, 1 before it\n"},
 	} {
-		f := &fleet{instances: someInstances(), hosts: []*fleetv1.Host{test.host}, sent: &fleetv1.SendEventResponse{
-			Outcome: fleetv1.Outcome_OUTCOME_FORWARDED, Sequence: 7,
-		}}
-		if code, stdout, stderr := run(t, f, "", "send", "web", "add"); code != 0 || stdout != test.want {
+		f := &fleet{instances: someInstances(), hosts: []*fleetv1.Host{test.host}, sent: test.sent}
+		if code, stdout, stderr := run(t, f, "", strings.Fields(test.args)...); code != 0 || stdout != test.want {
 			t.Errorf("%s: exit code %d, %q %q, want %q", test.name, code, stdout, stderr, test.want)
 		}
 	}

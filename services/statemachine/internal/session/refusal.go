@@ -53,10 +53,11 @@ func unknownInstance(id string) *Refusal {
 }
 
 // underWay tells of the command to the target that has no outcome yet; else of the
-// state that does not take an intent.
+// state that does not take an intent. A stop that the chart no longer waits for is over,
+// though the engine's call may come back later.
 func (i *Instance) underWay() string {
 	for _, row := range i.outbox {
-		if verb := row.GetCommand().GetVerb(); row.GetHostId() != "" && verb != "deliver" {
+		if verb := row.GetCommand().GetVerb(); row.GetHostId() != "" && verb != "deliver" && !(verb == "stop" && i.ip.In("intent.idle")) {
 			return ": its " + verb + " is under way"
 		}
 	}

@@ -42,6 +42,10 @@ func TestRefusalsSayWhatIsUnderWay(t *testing.T) {
 	if r := b.ask(t, "system.stop"); r == nil || !strings.HasSuffix(r.Message, "does not take system.stop now: its stop is under way") {
 		t.Errorf("a third stop: %v", r)
 	}
+	b.say("docker.die", `{"containerId":"c1","startedAt":"2026-01-02T00:00:00Z","exitCode":0}`) // before the call comes back
+	if r := b.ask(t, "system.stop"); r == nil || !strings.HasSuffix(r.Message, "does not take system.stop now: it is in stopped user_requested") {
+		t.Errorf("a stop of what has stopped: %v", r)
+	}
 	b.say("docker.destroy", `{"containerId":"c1"}`)
 	if r := b.ask(t, "x"); r == nil || r.RetryAfter != 0 || !strings.HasSuffix(r.Message, "takes no events: it has no container") {
 		t.Errorf("an event for what is gone: %v, to be tried again in %v", r, r.RetryAfter)

@@ -41,7 +41,7 @@ func (a *app) intentCommands() []*cobra.Command {
 	stop := a.intentCommand("stop", "Stop the target gracefully", graceArgument)
 	restart := a.intentCommand("restart", "Stop the target, then start it with its state", graceArgument)
 	for _, c := range []*cobra.Command{stop, restart} {
-		c.Flags().Duration("grace", 0, "how long it may take to end before it is killed; 0 for the chart's own (10s)")
+		c.Flags().Duration("grace", 0, "how long it may take to end before it is killed, which --timeout does not count; 0 for the chart's own (10s)")
 	}
 	kill := a.intentCommand("kill", "Send the target a signal (SIGKILL unless told otherwise)", func(c *cobra.Command) map[string]any {
 		if s := c.Flag("signal").Value.(*signal); *s != 0 {

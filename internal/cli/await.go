@@ -30,7 +30,7 @@ type waiting struct {
 
 func (w *waiting) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.not, "no-wait", false, "return once it is accepted, and do not wait until it has happened")
-	cmd.Flags().DurationVar(&w.timeout, "timeout", patience, "give up waiting after this; 0 never")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", patience, "give up waiting after this; less than 1s counts as 1s; 0 never")
 }
 
 // look is how long an instance is looked at in any case, when others that were named

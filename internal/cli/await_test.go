@@ -180,6 +180,9 @@ func TestWhatIsNotWaitedFor(t *testing.T) {
 	if code, _, stderr := run(t, &fleet{}, "", "stop", "web", "--timeout", "-1s"); code != int(cli.Usage) || !strings.Contains(stderr, "--timeout -1s") {
 		t.Errorf("a wait of no time: exit code %d, %q", code, stderr)
 	}
+	if _, help, _ := run(t, nil, "", "stop", "--help"); !strings.Contains(help, "less than 1s counts as 1s") || !strings.Contains(help, "which --timeout does not count") {
+		t.Errorf("the help does not tell how long it is waited:\n%s", help)
+	}
 }
 
 // All that are named are asked at once, then waited for; the first failure decides.

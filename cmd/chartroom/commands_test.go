@@ -40,7 +40,7 @@ func TestCommandsInARow(t *testing.T) {
 	}{
 		{"pause app", cli.OK, "is paused: Paused."},
 		{"unpause app", cli.OK, "is running: "},
-		{"snapshot take app", cli.OK, "is running: "},
+		{"snapshot take app", cli.OK, "app: its state is snapshot #"},
 		{"restart app", cli.OK, "is running: Running, resumed from snapshot #"},
 		{"kill app", cli.OK, "is user_requested: Stopped on request: exit 137."},
 		{"start app", cli.OK, "is running: Running, resumed from snapshot #"},

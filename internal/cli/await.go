@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -233,9 +234,21 @@ func (a *app) await(ctx context.Context, c fleetv1.FleetServiceClient, i intent)
 		return fmt.Errorf("it was accepted, and has failed: %s\nSee: chartroom log %s", said, id)
 	}
 	if a.output != "json" && a.output != "yaml" {
+		if n := taken(decided); n != 0 {
+			fmt.Fprintf(a.env.Stdout, "%s: its state is snapshot #%d\n", id, n)
+		}
 		fmt.Fprintln(a.env.Stdout, stands(last, id))
 	}
 	return nil
+}
+
+// taken is the number of the snapshot that a step tells of; 0 when it tells of none.
+func taken(e *fleetv1.LogEntry) uint64 {
+	var data struct{ Number uint64 }
+	if e.GetEvent() != "app.snapshot" || json.Unmarshal([]byte(e.GetDataJson()), &data) != nil {
+		return 0
+	}
+	return data.Number
 }
 
 // stands says how an instance stands, in a line.

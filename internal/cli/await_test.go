@@ -30,12 +30,14 @@ func TestIntentsAreWaitedFor(t *testing.T) {
 	const idle, during = "intent.idle", "intent.stopping"
 	stopped := view(9, "user_requested", "Stopped on request.")
 	running := view(9, "running", "Running.")
+	snapshot := entry(9, "app.snapshot", "", "started")
+	snapshot.GetLog().DataJson = `{"number":3,"size":12}`
 	for _, test := range []struct {
 		name    string
 		args    string
 		changes []*fleetv1.WatchResponse
 		want    cli.Code
-		says    string // the last line of stdout, or what stderr has
+		says    string // what stdout has, or stderr of a failure
 	}{
 		{"stopped", "stop web", []*fleetv1.WatchResponse{
 			entry(5, "system.stop", "", "started", "running", during), entry(9, "docker.die", "", "stopped", "user_requested", idle), stopped,
@@ -110,6 +112,7 @@ func TestIntentsAreWaitedFor(t *testing.T) {
 		{"a snapshot", "snapshot take web", []*fleetv1.WatchResponse{
 			entry(5, "system.take_snapshot", "", "started"), entry(9, "app.snapshot", "", "started"), running,
 		}, cli.OK, "web@h is running"},
+		{"which snapshot", "snapshot take web", []*fleetv1.WatchResponse{snapshot, running}, cli.OK, "web: its state is snapshot #3\nweb@h is running"},
 		{"no snapshot", "snapshot take web", []*fleetv1.WatchResponse{
 			entry(9, "snapshots.timeout", "Timer snapshots.timeout; entered snapshots.stale.", "started"), running,
 		}, cli.Failed, "Timer snapshots.timeout"},
@@ -126,8 +129,7 @@ func TestIntentsAreWaitedFor(t *testing.T) {
 				Outcome: fleetv1.Outcome_OUTCOME_ACCEPTED, LogSequence: 5, Configuration: []string{"lifecycle", "intent"},
 			}}
 			code, stdout, stderr := run(t, f, "", strings.Fields(test.args)...)
-			lines := strings.Split(strings.TrimSpace(stdout), "\n")
-			said := lines[len(lines)-1]
+			said := stdout
 			if test.want != cli.OK {
 				said = stderr
 			}

@@ -112,7 +112,7 @@ func New(c Config) (_ *Service, err error) {
 	drawer := &drawer{layouter: layout.New(s.logger)}
 	fleet := rpc.New(s.model, s.upstream, s.store, statemachinev1.NewStatemachineServiceClient(statemachine), drawer, s.logger)
 	if s.grpc, err = transport.NewServer(transport.Security{}, append(fleet.Interceptors(),
-		grpc.ChainStreamInterceptor(s.endStreams))...); err != nil {
+		grpc.ChainStreamInterceptor(s.endStreams), grpc.ChainUnaryInterceptor(s.endWaits))...); err != nil {
 		return nil, err
 	}
 	s.health = transport.RegisterHealth(s.grpc)
@@ -201,8 +201,8 @@ func (s *Service) prepareHTTP(security transport.Security, fleet *rpc.Server, d 
 // Addr is where the gateway listens.
 func (s *Service) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends, which is no error. Streams end at once then, calls
-// within 3 s.
+// Run serves until ctx ends, which is no error. Streams and waits end at once then,
+// other calls within 3 s.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.release()
 	g, ctx := errgroup.WithContext(ctx)
@@ -303,6 +303,16 @@ func (s *Service) endStreams(
 	ctx, end := s.ending(ss.Context())
 	defer end()
 	return next(srv, &endingStream{ServerStream: ss, ctx: ctx})
+}
+
+// endWaits does the same for the one call that may last.
+func (s *Service) endWaits(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if info.FullMethod != fleetv1.FleetService_WaitInstance_FullMethodName {
+		return next(ctx, req)
+	}
+	ctx, end := s.ending(ctx)
+	defer end()
+	return next(ctx, req)
 }
 
 // endingStream is a stream whose context ends with the gateway. gRPC's own

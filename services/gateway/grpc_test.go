@@ -3,6 +3,7 @@
 package gateway_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/chartroom/chartroom/internal/transport"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
+	snapshotv1 "github.com/chartroom/chartroom/proto/gen/chartroom/snapshot/v1"
 	"github.com/chartroom/chartroom/services/gateway"
 )
 
@@ -450,11 +452,14 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// TestShutdown: streams are told that the server ends, and not that they went away
+// TestShutdown: whoever waits is told that the server ends, and not that they went away
 // themselves, so that a client goes on when there is one again.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	asked := make(chan struct{}, 1)
+	r := newRig(t, func(c *gateway.Config) {
+		c.Snapshot = noticing{c.Snapshot, snapshotv1.SnapshotService_GetChart_FullMethodName, asked}
+	})
 	watch, err := r.fleet.Watch(t.Context(), &fleetv1.WatchRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -472,14 +477,34 @@ func TestShutdown(t *testing.T) {
 	if _, err := attach.Recv(); err != nil {
 		t.Fatal(err)
 	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := r.fleet.WaitInstance(t.Context(), &fleetv1.WaitInstanceRequest{InstanceId: "bot0", State: "paused"})
+		waited <- err
+	}()
+	<-asked // which states there are to wait for
 	r.stop()
 	for err = nil; err == nil; {
 		_, err = watch.Recv()
 	}
 	_, pipeErr := attach.Recv()
-	for what, err := range map[string]error{"watch": err, "attach": pipeErr} {
+	for what, err := range map[string]error{"watch": err, "attach": pipeErr, "wait": <-waited} {
 		if status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "the server is shutting down" {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// noticing is a connection that tells when a method is called.
+type noticing struct {
+	grpc.ClientConnInterface
+	method string
+	called chan<- struct{}
+}
+
+func (n noticing) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if method == n.method {
+		n.called <- struct{}{}
+	}
+	return n.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }

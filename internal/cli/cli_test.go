@@ -78,6 +78,10 @@ func TestExitCodes(t *testing.T) {
 			"silent", &fleet{refuse: status.Error(codes.Unavailable, `connection error: desc = "error reading server preface: raw-read tcp 127.0.0.1:1->127.0.0.1:2: use of closed network connection"`)},
 			[]string{"stop", "web"}, cli.Unreachable, []string{"stop web: no answer\n", "It takes connections and says nothing"},
 		},
+		{
+			"cut off", &fleet{refuse: status.Error(codes.Unavailable, `closing transport due to: connection error: desc = "error reading from server: EOF", received prior goaway: code: NO_ERROR`)},
+			[]string{"wait", "web"}, cli.Unreachable, []string{"wait for the exit of web: the connection broke before there was an answer\n"},
+		},
 		{"unreachable", nil, []string{"get", "instances"}, cli.Unreachable, []string{"no answer", "chartroom up"}},
 		{"health of nothing", nil, []string{"health"}, cli.Unreachable, []string{"no answer"}},
 		{"health of what lacks something", &fleet{lacks: "redis"}, []string{"health"}, cli.Unreachable, []string{": not_serving, for want of redis\n"}},

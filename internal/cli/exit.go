@@ -193,6 +193,9 @@ func reason(s *status.Status) string {
 	if strings.Contains(s.Message(), "use of closed network connection") {
 		return "no answer" // gRPC gave the connection up itself
 	}
+	if strings.Contains(s.Message(), "error reading from server") {
+		return "the connection broke before there was an answer"
+	}
 	if interrupted(s.Err()) {
 		return "interrupted"
 	}

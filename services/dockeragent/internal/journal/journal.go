@@ -248,7 +248,8 @@ func (j *Journal) Reset(reason string) error {
 	old := j.segs
 	j.st, j.segs, j.durable, j.reset = fresh, nil, 0, reason
 	if err := j.rotateAfter(old); err != nil {
-		return err
+		j.segs, j.broken = old, fmt.Errorf("begin the journal anew: %w", err)
+		return j.broken
 	}
 	for _, s := range old {
 		s.remove()

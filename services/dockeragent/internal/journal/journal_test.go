@@ -232,6 +232,24 @@ func TestStateLargerThanTheBounds(t *testing.T) {
 	}
 }
 
+// What is known is never too large to be read again.
+func TestLargeState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{})
+	large := json.RawMessage(`"` + strings.Repeat("x", 65<<20) + `"`)
+	if _, err := j.Append(journal.Entry{Known: map[string]json.RawMessage{"large": large}}); err != nil {
+		t.Fatal(err)
+	}
+	add(t, j, "a") // in a new file, which begins with it
+	id := j.ID()
+	_ = j.Close()
+	j = open(t, dir, journal.Options{})
+	if got := j.Known()["large"]; j.ID() != id || len(got) != len(large) {
+		t.Errorf("journal %s, %d bytes known; want %s, %d", j.ID(), len(got), id, len(large))
+	}
+}
+
 func TestConcurrentAppends(t *testing.T) {
 	t.Parallel()
 	j, err := journal.Open(t.TempDir(), journal.Options{SegmentBytes: 4096})
@@ -279,6 +297,23 @@ func TestReset(t *testing.T) {
 	}
 	if string(j.Known()["c1"]) != `"c"` {
 		t.Error("known containers are gone")
+	}
+}
+
+// A journal that cannot begin anew takes nothing more, and says why.
+func TestResetFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{})
+	add(t, j, "a")
+	if err := os.Mkdir(filepath.Join(dir, fmt.Sprintf("%020d.log", 2)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Reset("test"); err == nil {
+		t.Fatal("the journal began anew in a file that is a directory")
+	}
+	if _, err := j.Append(journal.Entry{Observations: []journal.Observation{{Event: "b"}}}); err == nil || !strings.Contains(err.Error(), "begin the journal anew") {
+		t.Errorf("append after it: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +19,7 @@ import (
 	"time"
 )
 
-const (
-	frameBytes = 9
-	// maxRecord bounds a record: a header with 10,000 containers stays below it.
-	maxRecord = 64 << 20
-)
+const frameBytes = 9
 
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -53,7 +50,12 @@ func openSegment(name string, flag int) (*segment, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("%w: file name %s", errDamaged, name)
 	}
-	return &segment{file: f, number: number}, nil
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &segment{file: f, number: number, size: info.Size(), newest: info.ModTime()}, nil
 }
 
 func (s *segment) remove() {
@@ -68,7 +70,7 @@ func (s *segment) read(at int64) (kind byte, body []byte, next int64, err error)
 		return 0, nil, 0, errTorn
 	}
 	n := binary.LittleEndian.Uint32(frame[:])
-	if n > maxRecord {
+	if int64(n) > s.size-at-frameBytes {
 		return 0, nil, 0, errTorn
 	}
 	body = make([]byte, n)
@@ -93,6 +95,9 @@ func (j *Journal) write(kind byte, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	if int64(len(body)) > math.MaxUint32 {
+		return fmt.Errorf("a record of %d bytes is too large", len(body))
 	}
 	s := j.segs[len(j.segs)-1]
 	buf := make([]byte, frameBytes, frameBytes+len(body))
@@ -289,11 +294,6 @@ func (j *Journal) load() error {
 
 // replay reads one file. errTorn means that not even its state is there.
 func (j *Journal) replay(s *segment, last bool) error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return err
-	}
-	s.newest = info.ModTime()
 	kind, body, at, err := s.read(0)
 	if err != nil || kind != 'H' {
 		if last {
@@ -325,7 +325,7 @@ func (j *Journal) replay(s *segment, last bool) error {
 		}
 		at = next
 	}
-	if at < info.Size() {
+	if at < s.size {
 		if !last {
 			return fmt.Errorf("%w: %s at %d", errDamaged, s.file.Name(), at)
 		}

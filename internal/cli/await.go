@@ -198,7 +198,8 @@ func (a *app) await(ctx context.Context, c fleetv1.FleetServiceClient, i intent)
 		if view := change.GetInstance(); view != nil {
 			last = view
 		}
-		if e := change.GetLog(); e != nil && decided == nil {
+		// What came before the intent says nothing about it, and is told again after a reset.
+		if e := change.GetLog(); e != nil && decided == nil && e.GetSequence() >= i.answer.GetLogSequence() {
 			if reached, failed := goal.step(e); reached || failed {
 				decided, lost = e, failed
 			}

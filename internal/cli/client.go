@@ -15,7 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/chartroom/chartroom/internal/transport"
 	fleetv1 "github.com/chartroom/chartroom/proto/gen/chartroom/fleet/v1"
@@ -53,9 +55,9 @@ func (a *app) withFleet(what string, f func(fleetv1.FleetServiceClient) error) e
 }
 
 // ended turns the regular end of a stream into nil: its own, and that of the
-// person who interrupts it.
+// person who interrupts it. The server may see the deadline pass a moment before ctx does.
 func ended(ctx context.Context, err error) error {
-	if errors.Is(err, io.EOF) || ctx.Err() != nil {
+	if errors.Is(err, io.EOF) || ctx.Err() != nil || status.Code(err) == codes.DeadlineExceeded {
 		return nil
 	}
 	return err
